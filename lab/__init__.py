@@ -1,0 +1,1 @@
+"""The two-region lab: real servers as ordinary processes on loopback, and the ways to break them."""
