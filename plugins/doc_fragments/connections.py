@@ -132,7 +132,7 @@ options:
         type: float
         default: 30.0
       clock_allowance_seconds:
-        description: Seconds added to the TTL before a silent holder counts as stopped, for clocks that run at other rates.
+        description: Seconds added to the TTL before a silent holder counts as stopped, for clocks of other rates.
         type: float
         default: 2.0
       stores:
