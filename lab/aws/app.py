@@ -64,7 +64,7 @@ class Application:
             return _json({"error": "only GET /_lab/status and GET or PUT /_lab/faults exist"}, 404)
         if request.method == "PUT":
             try:
-                self._faults.replace(dict(json.loads(body)))
+                self._faults.replace(json.loads(body))
             except (ValueError, TypeError) as error:
                 return _json({"error": f"Failed to set faults: {error}"}, 400)
             log.info("faults in force: %s", self._faults.to_dict())

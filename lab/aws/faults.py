@@ -48,9 +48,9 @@ class Faults:
         self._lock = threading.Lock()
         self._by_service: dict[str, Fault] = {"route53": NO_FAULT}
 
-    def replace(self, data: dict[str, Any]) -> None:
+    def replace(self, data: Any) -> None:
         """Put these faults in force and no others. Raises ValueError and changes nothing when the data is wrong."""
-        if not all(isinstance(value, dict) for value in data.values()):
+        if not isinstance(data, dict) or not all(isinstance(value, dict) for value in data.values()):
             raise ValueError("faults are an object of objects: service name to fault")
         faults = {service: Fault.from_dict(service, value) for service, value in data.items()}
         with self._lock:

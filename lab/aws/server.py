@@ -39,7 +39,7 @@ class LabAws:
         self.store = Store(config.state_file, self._insync_seconds)
         for zone in config.zones:
             self.store.ensure_zone(zone)
-        self._answerer = Answerer(self.store.published_zones, self._check_is_healthy)
+        self._answerer = Answerer(self.store.published_zones, self.check_is_healthy)
         self._monitor = Monitor(self.store, config.health_interval_scale, self._own_address)
         self._dns = DnsServer(config.dns_host, config.dns_port, Authority(self._answerer).respond)
         self._http = make_server(
@@ -89,7 +89,8 @@ class LabAws:
         override = self.faults.of("route53").insync_seconds
         return self._config.insync_seconds if override is None else override
 
-    def _check_is_healthy(self, check_id: str) -> bool:
+    def check_is_healthy(self, check_id: str) -> bool:
+        """A health check's verdict, as DNS acts on it."""
         with self.store.read() as state:
             return is_healthy(state, check_id)
 

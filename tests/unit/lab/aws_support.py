@@ -19,6 +19,8 @@ from lab.aws.server import LabAws
 ACCESS_KEY, SECRET_KEY = "AKIALABLABLABLABLAB0", "a-secret-of-the-lab"
 ZONE_ID, ZONE = "Z0LABLABLABLAB", "counterfactual-lab.test"
 DEADLINE_SECONDS = 20.0
+LIMITED = ("GetHealthCheckStatus", "CreateHealthCheck")
+AMPLE = {"rate": 1000, "burst": 1000}
 
 
 def aws_config(directory: Path, **overrides: Any) -> Config:
@@ -32,11 +34,7 @@ def aws_config(directory: Path, **overrides: Any) -> Config:
         "insync_seconds": 0.0,
         "processing_seconds": 0.0,
         "health_interval_scale": 0.01,
-        "throttle": {
-            "rate": 1000,
-            "burst": 1000,
-            "operations": {"GetHealthCheckStatus": {"rate": 1000, "burst": 1000}},
-        },
+        "throttle": {"rate": 1000, "burst": 1000, "operations": dict.fromkeys(LIMITED, AMPLE)},
         "access_keys": {ACCESS_KEY: SECRET_KEY},
         "zones": [{"name": ZONE, "id": ZONE_ID}],
     }
