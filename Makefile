@@ -1,0 +1,71 @@
+# Everything runs from a plain checkout: `make drill`, `make test`. `make help` lists the rest.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup drill test lint types unit sanity artefact drills lab-up lab-down lab-status lab-break lab-heal bench build clean
+
+DRILL ?= region_loss
+DRILLS := region_loss
+REGION ?= us-east-1
+PYTHON_IN := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PYTHONUNBUFFERED := 1
+unexport PYTHONPATH
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Virtual environment and packages (every other target does this by itself)
+	@tools/setup.sh
+
+drill: setup ## Break the two-region lab and recover it: make drill [DRILL=region_loss]
+	@tools/drill.sh $(DRILL)
+
+test: setup ## What gates a change: lint, types, unit tests, sanity on the built artefact, drills
+	@tools/stage.sh lint types unit artefact sanity drills
+
+lint: setup ## ansible-lint (production), yamllint, ruff
+	@ruff check .
+	@ruff format --check --quiet . || { echo 'lint: run: ruff format .'; exit 1; }
+	@yamllint --strict .
+	@ansible-lint --offline --quiet
+
+types: setup ## mypy over plugins and lab
+	@mypy plugins lab
+
+unit: setup ## Unit tests against real servers
+	@$(PYTHON_IN) -m pytest tests/unit
+
+sanity: setup ## ansible-test sanity on the built artefact
+	@tools/sanity.sh
+
+artefact: setup ## Build the collection, install it elsewhere, run it there and under ansible-runner
+	@$(PYTHON_IN) -m pytest tests/artefact
+
+drills: setup ## All drills that gate
+	@for drill in $(DRILLS); do tools/drill.sh $$drill || exit 1; done
+
+lab-up: setup ## Start the two-region lab
+	@$(PYTHON_IN) -m lab start
+
+lab-down: setup ## Stop the lab and remove what it left
+	@$(PYTHON_IN) -m lab stop
+
+lab-status: setup ## Show the lab
+	@$(PYTHON_IN) -m lab status
+
+lab-break: setup ## Kill a region of the lab: make lab-break REGION=us-east-1
+	@$(PYTHON_IN) -m lab break region $(REGION)
+
+lab-heal: setup ## Bring a killed region back: make lab-heal REGION=us-east-1
+	@$(PYTHON_IN) -m lab heal region $(REGION)
+
+bench: setup ## Benchmarks, as ratios within one run
+	@$(PYTHON_IN) -m tests.bench
+
+build: setup ## Build the collection into dist/
+	@ansible-galaxy collection build --force --output-path dist .
+
+clean: ## Remove what was built (stops the lab first)
+	@if [ -d build/lab ]; then $(PYTHON_IN) -m lab stop; fi
+	@rm -rf build dist
