@@ -1,0 +1,63 @@
+"""``python -m lab.kubernetes --config FILE``: serve the API until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from .cluster import Cluster
+from .config import Config, ConfigError, load_config
+from .http import ApiServer
+
+log = logging.getLogger("lab.kubernetes")
+SHUTDOWN_SECONDS = 1.0
+
+
+async def serve(config: Config) -> None:
+    """Serve until a signal arrives. OSError where the address is taken, sqlite3.Error where the state cannot be used."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    cluster = Cluster(config)
+    runner = web.AppRunner(
+        ApiServer(cluster, config).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, config.host, config.port, reuse_address=True).start()
+        cluster.start()
+        log.info("Kubernetes API at http://%s:%d, state in %s", config.host, config.port, config.state_directory)
+        await stopping.wait()
+        cluster.hub.close()
+    finally:
+        await runner.cleanup()
+        await cluster.close()
+    log.info("Kubernetes API at http://%s:%d stopped", config.host, config.port)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.kubernetes", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
+    arguments = parser.parse_args()
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        asyncio.run(serve(load_config(arguments.config)))
+    except ConfigError as problem:
+        log.error("%s", problem)
+        return 2
+    except (OSError, sqlite3.Error) as problem:
+        log.error("Failed to serve the Kubernetes API: %s", problem)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
