@@ -8,13 +8,16 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import configparser
+import functools
 import typing as t
 
 from .errors import RecoveryError, failed, require
 
 try:
     import boto3 as _boto3
+    import botocore.session
     from botocore.config import Config
+    from botocore.exceptions import ProfileNotFound
 
     boto3: t.Any = _boto3
 except ImportError:  # the module runs where boto3 is not; client() says so
@@ -44,8 +47,39 @@ def client(service: str, options: t.Mapping[str, t.Any], attempts: int = 1) -> t
     profile, path = options.get("profile"), options.get("credentials_file")
     if path:
         arguments.update(_keys_from(path, profile or "default"))
-        return boto3.client(service, **arguments)
-    return boto3.Session(profile_name=profile).client(service, **arguments)
+        return _session(None).client(service, **arguments)
+    try:
+        return _session(profile).client(service, **arguments)
+    except ProfileNotFound as error:
+        what = f"AWS profile {profile!r}"
+        raise RecoveryError(failed("read", what, error, "Create it, name another, or set credentials_file.")) from error
+
+
+def warm(*services: str) -> None:
+    """Load what botocore reads from disk for `services` (0.1 s each), so that forked workers inherit it.
+
+    Meant for import time of an action plugin, which the controller's parent process loads. Does nothing without boto3.
+    """
+    if boto3 is None:
+        return
+    for service in services:
+        arguments = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
+        _session(None).client(service, **arguments)
+
+
+def _session(profile: str | None) -> t.Any:
+    """Return a new session (credentials are read afresh) over the process's one loader of API descriptions."""
+    core = botocore.session.Session()
+    loader = _loader()
+    core.register_component("data_loader", loader)
+    session = boto3.Session(botocore_session=core, profile_name=profile)
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # boto3 appends its own path each time
+    return session
+
+
+@functools.cache
+def _loader() -> t.Any:
+    return botocore.session.Session().get_component("data_loader")
 
 
 def _keys_from(path: str, profile: str) -> dict[str, str]:
