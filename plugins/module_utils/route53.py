@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import aws
-from .clock import Deadline
+from .clock import Deadline, utc_now
 from .errors import RecoveryError, Refused, TimedOut, Unreachable, failed
 from .traffic_records import RecordSet, normalise_name
 
@@ -115,7 +115,7 @@ class Route53:
             ChangeBatch={"Comment": comment[:256], "Changes": changes},
         )
         info = answer["ChangeInfo"]
-        return Change(info["Id"].rpartition("/")[2], zone, info["Status"], dt.datetime.now(dt.UTC))
+        return Change(info["Id"].rpartition("/")[2], zone, info["Status"], utc_now())
 
     def wait_insync(self, change: Change, deadline: Deadline) -> None:
         """Poll until the change has reached every name server; fills `status`, `insync` and `seconds`."""
@@ -131,7 +131,7 @@ class Route53:
             pause = min(pause * 1.5, 2.0)
             answer = self._call("read", f"change {change.id} of {change.zone}", "get_change", Id=change.id)
             change.status = answer["ChangeInfo"]["Status"]
-        change.insync = dt.datetime.now(dt.UTC)
+        change.insync = utc_now()
         change.seconds = round(taken.elapsed, 3)
 
     def _call(self, verb: str, what: str, operation: str, **arguments: t.Any) -> t.Any:
