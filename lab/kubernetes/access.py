@@ -10,7 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .config import User
-from .requests import Result
+from .managed import UPDATE, Manager, track_update
+from .requests import Result, WriteOptions
+from .resources import Resource
+from .schema import SCHEMA
 
 Json = dict[str, Any]
 
@@ -43,10 +46,15 @@ _REVIEWS: dict[str, Callable[[User, Json], Json]] = {
 }
 
 
-def is_review(plural: str) -> bool:
-    return plural in _REVIEWS
+def is_review(resource: Resource) -> bool:
+    return resource.group == "authorization.k8s.io" and resource.plural in _REVIEWS
 
 
-def review(plural: str, user: User, body: Json) -> Result:
+def review(resource: Resource, user: User, body: Json, options: WriteOptions) -> Result:
     """Answer a review; nothing is stored."""
-    return Result({**body, "metadata": body.get("metadata") or {}, "status": _REVIEWS[plural](user, body)}, 201)
+    identity = {"kind": resource.kind, "apiVersion": resource.api_version}
+    answer = {**identity, **body, "metadata": dict(body.get("metadata") or {})}
+    manager = Manager(options.manager, UPDATE, resource.api_version)
+    track_update({"metadata": {}}, answer, manager, SCHEMA.of_kind(resource.api_version, resource.kind))
+    answer["status"] = _REVIEWS[resource.plural](user, body)
+    return Result(answer, 201)

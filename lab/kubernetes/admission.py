@@ -69,7 +69,7 @@ def _pod(store: Store, obj: Json) -> None:
     spec["serviceAccount"] = account
     namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
     if store.get("/serviceaccounts", namespace, account) is None:
-        why = f"error looking up service account {namespace}/{account}: serviceaccount \"{account}\" not found"
+        why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
         raise forbidden(CATALOGUE.get("", "pods"), name, why)
     if spec.get("automountServiceAccountToken", True):
         _mount_token(spec)

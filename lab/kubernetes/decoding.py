@@ -9,7 +9,14 @@ from .errors import bad_request
 from .schema import List, Map, Node, Scalar, Struct
 
 Json = dict[str, Any]
-_GO_TYPES = {"string": "string", "integer": "int32", "boolean": "bool", "number": "float64", "time": "Time", "bytes": "[]uint8"}
+_GO_TYPES = {
+    "string": "string",
+    "integer": "int32",
+    "boolean": "bool",
+    "number": "float64",
+    "time": "Time",
+    "bytes": "[]uint8",
+}
 
 
 @dataclass

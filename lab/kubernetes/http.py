@@ -130,12 +130,12 @@ class ApiServer:
         resource, namespace = target.resource, target.namespace or ""
         if not isinstance(body, dict):
             raise errors.bad_request("the body of the request is not an object")
-        if access.is_review(resource.plural) and resource.group == "authorization.k8s.io":
-            return access.review(resource.plural, user, body)
+        if access.is_review(resource):
+            return access.review(resource, user, body, options)
         if target.subresource == "eviction":
             return evict(self._cluster.store, self._cluster.deleter, namespace, target.name, body)
         if target.subresource == "binding":
-            return bind(self._cluster.writer, namespace, target.name, body, options)
+            return bind(self._cluster.store, namespace, target.name, body)
         if target.name or "list" not in resource.verbs or (resource.namespaced and target.namespace is None):
             raise errors.method_not_allowed()
         return self._cluster.writer.create(resource, namespace, body, options)

@@ -36,7 +36,9 @@ def _bookmark(resource: Resource, revision: int, *, initial: bool = False) -> by
 class WatchStream:
     """Answers one watch request."""
 
-    def __init__(self, store: Store, hub: WatchHub, resource: Resource, chosen: Selection, query: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Store, hub: WatchHub, resource: Resource, chosen: Selection, query: Mapping[str, str]
+    ) -> None:
         self._store, self._hub, self._resource, self._chosen = store, hub, resource, chosen
         self._revision = _revision(query)
         self._wants_initial = boolean(query, "sendInitialEvents")
@@ -47,7 +49,9 @@ class WatchStream:
             raise bad_request(f"invalid timeoutSeconds {query['timeoutSeconds']!r}: give seconds") from problem
 
     async def run(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
         watch = Watch(self._resource.key, self._chosen.namespace, self._chosen.selects)
         try:
             first = self._begin(watch)
@@ -73,7 +77,9 @@ class WatchStream:
             self._hub.open(watch, self._revision)
             return b""
         self._hub.open(watch, None)
-        objects = [obj for obj in self._store.list(self._resource.key, self._chosen.namespace) if self._chosen.selects(obj)]
+        objects = [
+            obj for obj in self._store.list(self._resource.key, self._chosen.namespace) if self._chosen.selects(obj)
+        ]
         lines = [_line(ADDED, obj) for obj in objects]
         if self._wants_initial and self._bookmarks:
             lines.append(_bookmark(self._resource, self._store.revision, initial=True))
@@ -86,7 +92,7 @@ class WatchStream:
             wait = min(left, BOOKMARK_SECONDS) if self._bookmarks else left
             try:
                 item = await asyncio.wait_for(watch.queue.get(), wait)
-            except (asyncio.TimeoutError, TimeoutError):
+            except TimeoutError:
                 if self._bookmarks:
                     await response.write(_bookmark(self._resource, self._store.revision))
                 continue

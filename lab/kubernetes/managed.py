@@ -59,15 +59,18 @@ def _write_entries(obj: Json, entries: list[_Entry]) -> None:
         obj["metadata"]["managedFields"] = written
 
 
-def track_update(before: Json, after: Json, manager: Manager, node: Node) -> None:
-    """Record an ordinary write in ``after``: its manager now owns what it changed, and nobody owns what it removed."""
+def track_update(before: Json, after: Json, manager: Manager, node: Node, *, owns: bool = True) -> None:
+    """Record an ordinary write in ``after``: its manager now owns what it changed, and nobody owns what it removed.
+
+    ``owns`` False takes the changed fields from their managers without giving them to this one.
+    """
     difference = Difference(before, after, node)
     entries = _read_entries(after)
     if not difference.changed and not difference.removed:
         return
     others = [entry for entry in entries if entry.manager != manager]
     own = next((entry.fields for entry in entries if entry.manager == manager), frozenset())
-    mine = (own | difference.changed) - difference.removed
+    mine = (own | difference.changed if owns else own - difference.changed) - difference.removed
     lost = difference.changed | difference.removed
     kept = [replace(entry, fields=entry.fields - lost) for entry in others]
     _write_entries(after, [*kept, _Entry(manager, timestamp(), frozenset(mine))])

@@ -25,7 +25,7 @@ class Struct:
     """An object with named fields. ``fields`` is filled after construction, because types refer to each other."""
 
     name: str
-    fields: dict[str, "Node"] = field(default_factory=dict)
+    fields: dict[str, Node] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     atomic: bool = False
 
@@ -34,7 +34,7 @@ class Struct:
 class Map:
     """An object with free keys."""
 
-    element: "Node"
+    element: Node
     atomic: bool = False
 
 
@@ -42,7 +42,7 @@ class Map:
 class List:
     """A list. ``keys`` name the fields that identify an item; ``merge_key`` is what strategic merge uses ("" for scalars)."""
 
-    element: "Node"
+    element: Node
     keys: tuple[str, ...] = ()
     is_set: bool = False
     merge_key: str | None = None

@@ -55,7 +55,9 @@ class Builder:
 
     def node(self, prop: Json) -> Any:
         if "$ref" in prop:
-            return self.reference(prop["$ref"].removeprefix(PREFIX), atomic=prop.get("x-kubernetes-map-type") == "atomic")
+            return self.reference(
+                prop["$ref"].removeprefix(PREFIX), atomic=prop.get("x-kubernetes-map-type") == "atomic"
+            )
         if prop.get("type") == "array":
             return self._list(prop)
         if prop.get("type") == "object" and "additionalProperties" in prop:
@@ -106,7 +108,9 @@ def main(arguments: list[str]) -> int:
         return 2
     schema = build(json.loads(Path(arguments[0]).read_text("utf-8")))
     target = Path(__file__).with_name("data") / "schema.json"
-    lines = [f" {json.dumps(name)}: {json.dumps(body, separators=(',', ':'))}" for name, body in schema["types"].items()]
+    lines = [
+        f" {json.dumps(name)}: {json.dumps(body, separators=(',', ':'))}" for name, body in schema["types"].items()
+    ]
     kinds = json.dumps(schema["kinds"], indent=1)
     target.write_text('{"kinds": %s,\n"types": {\n%s\n}}\n' % (kinds, ",\n".join(lines)), "utf-8")
     print(f"{target}: {len(schema['kinds'])} kinds, {len(schema['types'])} types")

@@ -51,7 +51,9 @@ def _requirement(text: str) -> Predicate:
     if found := _EXISTS.match(text):
         key, present = found["key"], not found["not"]
         return lambda labels: (key in labels) is present
-    raise bad_request(f'unable to parse requirement: found "{text}", expected: a key with in, notin, =, ==, != or a key alone')
+    raise bad_request(
+        f'unable to parse requirement: found "{text}", expected: a key with in, notin, =, ==, != or a key alone'
+    )
 
 
 def parse_label_selector(text: str) -> Predicate:
@@ -104,7 +106,12 @@ def selector_text(selector: Json | None) -> str:
     for expression in (selector or {}).get("matchExpressions") or []:
         key, values = expression["key"], ",".join(sorted(expression.get("values") or []))
         operator = expression["operator"]
-        texts = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
+        texts = {
+            "In": f"{key} in ({values})",
+            "NotIn": f"{key} notin ({values})",
+            "Exists": key,
+            "DoesNotExist": f"!{key}",
+        }
         parts.append(texts[operator])
     return ",".join(parts)
 
@@ -118,7 +125,7 @@ def parse_field_selector(kind: str, text: str) -> Predicate:
         if not found:
             raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
         if found["key"] not in allowed:
-            raise bad_request(f'field label not supported: {found["key"]}')
+            raise bad_request(f"field label not supported: {found['key']}")
         tests.append(_field_test(found["key"], found["value"], found["op"] != "!="))
     return lambda obj: all(test(obj) for test in tests)
 

@@ -77,7 +77,7 @@ class Store:
         """The objects of a resource in no order; do not write while iterating."""
         return iter(self._objects.get(resource, {}).values())
 
-    def resources(self) -> "builtins.list[str]":
+    def resources(self) -> builtins.list[str]:
         """The resource keys that hold any object."""
         return [resource for resource, objects in self._objects.items() if objects]
 
@@ -101,7 +101,9 @@ class Store:
         key = (metadata.get("namespace", ""), metadata["name"])
         revision = self.revision + 1
         last = {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
-        self._commit(revision, "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key))
+        self._commit(
+            revision, "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key)
+        )
         previous = self._objects[resource].pop(key)
         self._announce(Event(DELETED, resource, revision, last, previous))
         return last

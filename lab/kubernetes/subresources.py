@@ -12,7 +12,7 @@ from .requests import DeleteOptions, Result, WriteOptions, delete_options
 from .resources import CATALOGUE, Resource
 from .selectors import match_labels, selector_text
 from .storage import Store
-from .values import clone
+from .values import clone, timestamp
 from .writing import Writer
 
 Json = dict[str, Any]
@@ -50,7 +50,9 @@ def write_scale(
         replicas = (wanted.get("spec") or {}).get("replicas") or 0
         if not isinstance(replicas, int) or replicas < 0:
             cause = errors.Cause("spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
-            raise errors.invalid(Resource("autoscaling", "v1", "", "Scale", True, frozenset(), frozenset()), name, [cause])
+            raise errors.invalid(
+                Resource("autoscaling", "v1", "", "Scale", True, frozenset(), frozenset()), name, [cause]
+            )
         version = (wanted.get("metadata") or {}).get("resourceVersion")
         if version and version != obj["metadata"]["resourceVersion"]:
             raise errors.modified(resource, name)
@@ -104,24 +106,28 @@ def _take(store: Store, budget: Json, options: DeleteOptions) -> None:
         store.put("policy/poddisruptionbudgets", taken)
 
 
-def bind(writer: Writer, namespace: str, name: str, body: Json, options: WriteOptions) -> Result:
+def bind(store: Store, namespace: str, name: str, body: Json) -> Result:
     """Assign a pod to a node. ApiError 409 where it has one already."""
     pods = CATALOGUE.get("", "pods")
     node = (body.get("target") or {}).get("name")
     if not node:
         raise errors.bad_request("Binding needs target.name, the node's name")
-
-    def assign(pod: Json) -> Json:
-        if pod["spec"].get("nodeName"):
-            why = f"pod {name} is already assigned to node \"{pod['spec']['nodeName']}\""
-            raise errors.conflict(pods, name, why)
-        return set_node(pod, node)
-
-    writer.modify(pods, namespace, name, assign, options)
+    pod = get(store, pods, namespace, name)
+    if pod["spec"].get("nodeName"):
+        raise errors.conflict(pods, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+    if pod["metadata"].get("deletionTimestamp"):
+        raise errors.conflict(pods, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    store.put(pods.key, bound_to(pod, node))
     return Result({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, 201)
 
 
-def set_node(pod: Json, node: str) -> Json:
-    """The pod with its node set, in place."""
-    pod["spec"]["nodeName"] = node
-    return pod
+def bound_to(pod: Json, node: str) -> Json:
+    """The pod on its node. As in the real server this is one write that no field manager owns."""
+    others = [item for item in pod["status"].get("conditions", []) if item["type"] != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": timestamp()}
+    return {
+        **pod,
+        "metadata": dict(pod["metadata"]),
+        "spec": {**pod["spec"], "nodeName": node},
+        "status": {**pod["status"], "conditions": [*others, scheduled]},
+    }

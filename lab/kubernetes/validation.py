@@ -120,7 +120,9 @@ def _container_resources(resources: Json, path: str) -> Iterator[Cause]:
         limit = amounts.get(("limits", name))
         if kind == "requests" and limit is not None and amount > limit:
             text = shown(str(resources["requests"][name]))
-            message = f"Invalid value: {text}: must be less than or equal to {name} limit of {resources['limits'][name]}"
+            message = (
+                f"Invalid value: {text}: must be less than or equal to {name} limit of {resources['limits'][name]}"
+            )
             yield Cause(f"{path}.requests", message)
 
 
@@ -250,7 +252,9 @@ def _service(obj: Json, before: Json | None) -> Iterator[Cause]:
             yield Cause(f"spec.ports[{index}].name", "Required value", "FieldValueRequired")
     if before is not None and before["spec"].get("clusterIP") and spec.get("type") != "ExternalName":
         if spec.get("clusterIP") != before["spec"]["clusterIP"]:
-            yield Cause("spec.clusterIPs[0]", f"Invalid value: {shown([spec.get('clusterIP')])}: may not change once set")
+            yield Cause(
+                "spec.clusterIPs[0]", f"Invalid value: {shown([spec.get('clusterIP')])}: may not change once set"
+            )
 
 
 def _immutable_data(obj: Json, before: Json | None) -> Iterator[Cause]:

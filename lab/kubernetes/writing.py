@@ -28,7 +28,14 @@ _NO_CONTROLLER = frozenset(
         "Job", "CronJob", "Ingress", "ResourceQuota", "LimitRange",
     }
 )  # fmt: skip
-_KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName")
+_KEPT_METADATA = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+)
 
 
 class Writer:
@@ -89,7 +96,9 @@ class Writer:
         if (body.get("metadata") or {}).get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         warnings: list[str] = []
-        applied = self._decoded(resource, {**body, "metadata": {"name": name, **(body.get("metadata") or {})}}, options, warnings)
+        applied = self._decoded(
+            resource, {**body, "metadata": {"name": name, **(body.get("metadata") or {})}}, options, warnings
+        )
         self._check_place(resource, namespace, name, applied)
         manager = self._manager(resource, options, APPLY, subresource)
         before = self._store.get(resource.key, namespace, name)
@@ -102,7 +111,13 @@ class Writer:
         return Result(self._save(resource, before, clone(after), options, subresource, track=False), warnings=warnings)
 
     def _apply_new(
-        self, resource: Resource, namespace: str, applied: Json, manager: Manager, options: WriteOptions, warnings: list[str]
+        self,
+        resource: Resource,
+        namespace: str,
+        applied: Json,
+        manager: Manager,
+        options: WriteOptions,
+        warnings: list[str],
     ) -> Result:
         empty: Json = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}}
         obj = managed.apply(empty, applied, manager, self._type(resource), force=True)
@@ -159,7 +174,10 @@ class Writer:
             if "managedFields" in before["metadata"]:
                 after["metadata"]["managedFields"] = before["metadata"]["managedFields"]
             through = subresource if tracked_as is None else tracked_as
-            managed.track_update(before, after, self._manager(resource, options, UPDATE, through), self._type(resource))
+            manager = self._manager(resource, options, UPDATE, through)
+            # A Scale of none leaves its replicas out, and so nobody comes to own them.
+            owns = through != "scale" or bool(after["spec"].get("replicas"))
+            managed.track_update(before, after, manager, self._type(resource), owns=owns)
         if after == before or options.dry_run:
             return after
         if _is_finished(after):
@@ -239,21 +257,21 @@ class Writer:
             given = metadata["name"]
             raise errors.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
         if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
-            raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+            raise errors.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
 
     @staticmethod
     def _type(resource: Resource) -> Struct:
         return SCHEMA.of_kind(resource.api_version, resource.kind)
 
     @staticmethod
-    def _manager(
-        resource: Resource, options: WriteOptions, operation: str = UPDATE, subresource: str = ""
-    ) -> Manager:
+    def _manager(resource: Resource, options: WriteOptions, operation: str = UPDATE, subresource: str = "") -> Manager:
         return Manager(options.manager, operation, resource.api_version, subresource)
 
 
 def _is_finished(obj: Json) -> bool:
     """A deletion waits for finalizers and grace; without any left the object goes."""
     metadata = obj["metadata"]
-    waits = metadata.get("finalizers") or (obj.get("spec") or {}).get("finalizers") and obj["kind"] == "Namespace"
+    waits = metadata.get("finalizers") or ((obj.get("spec") or {}).get("finalizers") and obj["kind"] == "Namespace")
     return bool(metadata.get("deletionTimestamp")) and not waits and not metadata.get("deletionGracePeriodSeconds")

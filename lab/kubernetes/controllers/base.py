@@ -119,7 +119,12 @@ class Context:
         return self.writer.create(resource, namespace, obj, WriteOptions(manager)).object
 
     def modify(
-        self, resource: Resource, obj: Json, change: Callable[[Json], None], subresource: str = "", manager: str = MANAGER
+        self,
+        resource: Resource,
+        obj: Json,
+        change: Callable[[Json], None],
+        subresource: str = "",
+        manager: str = MANAGER,
     ) -> Json:
         """Store the object with ``change`` made to it in place; nothing is written where that changes nothing."""
 
@@ -151,11 +156,17 @@ class Context:
         mine = sorted(self.store.each(EVENTS.key), key=lambda event: int(event["metadata"]["resourceVersion"]))
         for event in mine:
             if event["involvedObject"].get("uid") == uid and (event["reason"], event["message"]) == (reason, message):
-                self.modify(EVENTS, event, lambda copy: copy.update(count=copy.get("count", 1) + 1, lastTimestamp=moment))
+                self.modify(
+                    EVENTS, event, lambda copy: copy.update(count=copy.get("count", 1) + 1, lastTimestamp=moment)
+                )
                 return
         for event in mine[: max(0, len(mine) - KEPT_EVENTS + 1)]:
             self.store.remove(EVENTS.key, event)
-        involved = {"kind": about["kind"], "namespace": about["metadata"].get("namespace", ""), "name": about["metadata"]["name"]}
+        involved = {
+            "kind": about["kind"],
+            "namespace": about["metadata"].get("namespace", ""),
+            "name": about["metadata"]["name"],
+        }
         if not involved["namespace"]:
             del involved["namespace"]
         self._try_event(

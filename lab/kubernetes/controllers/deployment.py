@@ -7,7 +7,18 @@ from typing import Any
 from ..errors import ApiError
 from ..selectors import match_labels
 from ..storage import DELETED, Event
-from .base import DEPLOYMENTS, PODS, REPLICA_SETS, Controller, Key, condition, controller_of, is_over, key_of, owner_reference
+from .base import (
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    Controller,
+    Key,
+    condition,
+    controller_of,
+    is_over,
+    key_of,
+    owner_reference,
+)
 from .deployment_status import (
     PROGRESSING,
     counted,
@@ -96,10 +107,14 @@ class DeploymentController(Controller):
 
     # Revisions
 
-    def _revise(self, deployment: Json, replica_sets: list[Json], *, create: bool) -> tuple[Json, Json | None, list[Json]]:
+    def _revise(
+        self, deployment: Json, replica_sets: list[Json], *, create: bool
+    ) -> tuple[Json, Json | None, list[Json]]:
         """Find or create the new ReplicaSet and settle revisions: the deployment, the new one, the old ones."""
         new = find_new(deployment, replica_sets)
-        old = [item for item in by_age(replica_sets) if new is None or item["metadata"]["uid"] != new["metadata"]["uid"]]
+        old = [
+            item for item in by_age(replica_sets) if new is None or item["metadata"]["uid"] != new["metadata"]["uid"]
+        ]
         revision = max([0, *map(revision_of, old)]) + 1
         if new is not None:
             new = self._annotate(deployment, new, revision)

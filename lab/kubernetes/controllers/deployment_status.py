@@ -105,7 +105,11 @@ def rollout_status(deployment: Json, replica_sets: list[Json], new: Json | None)
     if not has_deadline(deployment):
         drop_condition(status, PROGRESSING)
     present = condition({"status": status}, PROGRESSING)
-    is_settled = present is not None and present["reason"] == COMPLETE and status.get("replicas") == status.get("updatedReplicas")
+    is_settled = (
+        present is not None
+        and present["reason"] == COMPLETE
+        and status.get("replicas") == status.get("updatedReplicas")
+    )
     what = f'ReplicaSet "{new["metadata"]["name"]}"' if new else f'Deployment "{deployment["metadata"]["name"]}"'
     if has_deadline(deployment) and not is_settled:
         left = deadline_left(deployment, status)

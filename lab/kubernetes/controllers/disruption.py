@@ -8,7 +8,18 @@ from ..resources import CATALOGUE
 from ..selectors import match_labels
 from ..storage import DELETED, Event
 from ..values import portion, timestamp
-from .base import PODS, REPLICA_SETS, STATEFUL_SETS, Controller, Key, condition, controller_of, is_active, is_true, key_of
+from .base import (
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Controller,
+    Key,
+    condition,
+    controller_of,
+    is_active,
+    is_true,
+    key_of,
+)
 
 Json = dict[str, Any]
 BUDGETS = CATALOGUE.get("policy", "poddisruptionbudgets")
@@ -57,7 +68,11 @@ class DisruptionController(Controller):
         for pod in pods:
             owner = controller_of(pod)
             resource = {"ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS}.get(owner["kind"]) if owner else None
-            found = self.context.get(resource, (pod["metadata"]["namespace"], owner["name"])) if resource and owner else None
+            found = (
+                self.context.get(resource, (pod["metadata"]["namespace"], owner["name"]))
+                if resource and owner
+                else None
+            )
             uid = found["metadata"]["uid"] if found else pod["metadata"]["uid"]
             sizes[uid] = found["spec"].get("replicas", 1) if found else 1
         return sum(sizes.values())

@@ -27,7 +27,9 @@ class EndpointSliceController(Controller):
         found = []
         for service in self.context.store.list(SERVICES.key, event.object["metadata"]["namespace"]):
             selector = service["spec"].get("selector")
-            if selector and any(match_labels({"matchLabels": selector}, pod["metadata"].get("labels")) for pod in versions):
+            if selector and any(
+                match_labels({"matchLabels": selector}, pod["metadata"].get("labels")) for pod in versions
+            ):
                 found.append(key_of(service))
         return found
 
@@ -48,7 +50,10 @@ class EndpointSliceController(Controller):
             return None
         metadata = {
             "generateName": f"{key[1]}-",
-            "labels": {SERVICE_LABEL: key[1], "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
+            "labels": {
+                SERVICE_LABEL: key[1],
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            },
             "ownerReferences": [owner_reference(service)],
         }
         self.context.create(SLICES, key[0], {"metadata": metadata, "addressType": "IPv4", **wanted})

@@ -140,6 +140,8 @@ def _wanted_taints(node: Json) -> list[Json]:
         if is_true(node, kind):
             wanted.append({"key": key, "effect": "NoSchedule"})
     for taint in wanted:
-        same = next((item for item in present if (item["key"], item["effect"]) == (taint["key"], taint["effect"])), None)
+        same = next(
+            (item for item in present if (item["key"], item["effect"]) == (taint["key"], taint["effect"])), None
+        )
         taint.setdefault("timeAdded", (same or {}).get("timeAdded") or timestamp())
     return [taint for taint in present if taint["key"] not in _MANAGED] + wanted

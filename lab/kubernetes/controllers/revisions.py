@@ -14,9 +14,7 @@ REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
-_OWN_ANNOTATIONS = frozenset(
-    {REVISION, HISTORY, DESIRED, MAXIMUM, "kubectl.kubernetes.io/last-applied-configuration"}
-)
+_OWN_ANNOTATIONS = frozenset({REVISION, HISTORY, DESIRED, MAXIMUM, "kubectl.kubernetes.io/last-applied-configuration"})
 
 
 def max_surge(deployment: Json) -> int:
@@ -61,7 +59,9 @@ def plain_template(replica_set: Json) -> Json:
 
 
 def by_age(replica_sets: list[Json]) -> list[Json]:
-    return sorted(replica_sets, key=lambda item: (parse_time(item["metadata"]["creationTimestamp"]), item["metadata"]["name"]))
+    return sorted(
+        replica_sets, key=lambda item: (parse_time(item["metadata"]["creationTimestamp"]), item["metadata"]["name"])
+    )
 
 
 def find_new(deployment: Json, replica_sets: list[Json]) -> Json | None:

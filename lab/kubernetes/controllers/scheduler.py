@@ -10,7 +10,7 @@ from typing import Any
 from ..pod_defaults import requests_of
 from ..selectors import match_expressions
 from ..storage import DELETED, Event
-from ..subresources import set_node
+from ..subresources import bind
 from ..values import get_path, quantity, timestamp
 from .base import NODES, PODS, Controller, Key, condition, is_over, key_of
 
@@ -79,7 +79,9 @@ class Scheduler(Controller):
         if not waiting:
             return None
         rooms = self._rooms(pods)
-        for pod in sorted(waiting, key=lambda pod: (-pod["spec"].get("priority", 0), int(pod["metadata"]["resourceVersion"]))):
+        for pod in sorted(
+            waiting, key=lambda pod: (-pod["spec"].get("priority", 0), int(pod["metadata"]["resourceVersion"]))
+        ):
             self._place(pod, rooms)
         return None
 
@@ -109,9 +111,8 @@ class Scheduler(Controller):
             return
         best = min(fitting, key=lambda room: (room.owners[_owner(pod)], room.pods, room.node["metadata"]["name"]))
         name = best.node["metadata"]["name"]
-        bound = self.context.modify(PODS, pod, lambda copy: _bound(copy, name), manager="kube-scheduler")
-        self.context.modify(PODS, bound, lambda copy: _scheduled(copy), "status", manager="kube-scheduler")
         namespace, pod_name = key_of(pod)
+        bind(self.context.store, namespace, pod_name, {"target": {"name": name}})
         self.context.record(pod, "Scheduled", f"Successfully assigned {namespace}/{pod_name} to {name}", source=NAME)
         best.take(pod)
 
@@ -164,19 +165,14 @@ def _affine(spec: Json, node: Json, labels: Json) -> bool:
     )
 
 
-def _bound(pod: Json, node: str) -> None:
-    set_node(pod, node)
-
-
-def _set_scheduled(pod: Json, wanted: Json) -> None:
-    conditions = pod["status"].setdefault("conditions", [])
-    conditions[:] = [item for item in conditions if item["type"] != "PodScheduled"]
-    conditions.append({"type": "PodScheduled", "lastProbeTime": None, "lastTransitionTime": timestamp(), **wanted})
-
-
-def _scheduled(pod: Json) -> None:
-    _set_scheduled(pod, {"status": "True"})
-
-
 def _unscheduled(pod: Json, message: str) -> None:
-    _set_scheduled(pod, {"status": "False", "reason": "Unschedulable", "message": message})
+    conditions = pod["status"].setdefault("conditions", [])
+    present = [item for item in conditions if item["type"] == "PodScheduled"]
+    since = present[0]["lastTransitionTime"] if present and present[0]["status"] == "False" else timestamp()
+    conditions[:] = [item for item in conditions if item["type"] != "PodScheduled"]
+    conditions.append(
+        {
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "lastProbeTime": None, "lastTransitionTime": since,
+        }
+    )  # fmt: skip

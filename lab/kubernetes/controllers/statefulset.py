@@ -91,7 +91,9 @@ class StatefulSetController(Controller):
         if stateful["spec"].get("serviceName"):
             pod["spec"]["subdomain"] = stateful["spec"]["serviceName"]
         self.context.create(PODS, namespace, pod)
-        self.context.record(stateful, "SuccessfulCreate", f"create Pod {name}-{ordinal} in StatefulSet {name} successful")
+        self.context.record(
+            stateful, "SuccessfulCreate", f"create Pod {name}-{ordinal} in StatefulSet {name} successful"
+        )
 
     def _report(self, stateful: Json) -> float | None:
         pods = list(self._pods(stateful).values())
