@@ -80,13 +80,14 @@ def workloads(services: Services, region: Region, role: str) -> list[dict[str, t
 def checks(services: Services, region: Region | None = None) -> list[dict[str, t.Any]]:
     """Return all health checks: through the public names, or of one region's own endpoints when it is given.
 
-    A `postgresql` check needs a region; through the public name the service's own checks cover its database.
+    A check of a region says so in its name. A `postgresql` check needs a region; through the public name the service's own checks cover its database.
     """
     found = []
     for name, service in services.items():
         for check in service.get("health_checks", []):
             timing = {key: check[key] for key in ("timeout", "retries") if key in check}
-            base = {"name": check["name"], "service": name, "kind": check["kind"], **timing}
+            where = "" if region is None else f" in {region['name']}"
+            base = {"name": check["name"] + where, "service": name, "kind": check["kind"], **timing}
             if check["kind"] == "postgresql":
                 if region is not None:
                     found.append({**base, "postgres": _postgres(name, service, region)})
@@ -99,7 +100,7 @@ def deep_checks(services: Services, region: Region | None = None) -> list[dict[s
     """Return one write-then-read check a service with a `deep_check`: of `region`'s endpoint or the public name."""
     return [
         {
-            "name": f"{name} writes and reads",
+            "name": "writes and reads" + ("" if region is None else f" in {region['name']}"),
             "service": name,
             "kind": "write_read",
             "url": _url(name, service, region) + service["deep_check"]["path"],
@@ -116,7 +117,7 @@ def invariants(services: Services, region: Region) -> list[dict[str, t.Any]]:
     """Return the data invariants of all services as PostgreSQL checks in `region`."""
     return [
         {
-            "name": f"{name}: {invariant['name']}",
+            "name": invariant["name"],
             "service": name,
             "kind": "postgresql",
             "postgres": _postgres(name, service, region),
