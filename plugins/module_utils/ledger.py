@@ -18,21 +18,18 @@ from __future__ import annotations
 import re
 import shutil
 import typing as t
-from dataclasses import dataclass
 from pathlib import Path
 
 from .clock import to_iso, utc_now
 from .errors import RecoveryError, Refused
 from .ledger_event import GENESIS, PHASES, STATES, Event, plain
 from .ledger_file import LedgerFile
+from .ledger_status import CLOSE, DECLARE, PUBLISH, RESUME, Status, is_closing, status_of
 from .ledger_store import LedgerStore
 from .ledger_verify import Verification, verify
 from .object_store import ObjectStore
 
 _INCIDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-#: steps that the ledger writes about itself
-DECLARE, RESUME, PUBLISH, CLOSE = "declare", "resume", "publish", "close"
 
 
 class AnotherWriter(Refused):
@@ -41,19 +38,6 @@ class AnotherWriter(Refused):
 
 class Diverged(RecoveryError):
     """The store and the local file tell different stories."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a ledger says of its incident. Times are RFC 3339 in UTC, None where it has not happened."""
-
-    declared_at: str | None = None
-    closed_at: str | None = None
-    count: int = 0
-    head: str | None = None
-    mode: str | None = None
-    #: data of the closing event: where the report is
-    closing: dict[str, t.Any] | None = None
 
 
 class Ledger:
@@ -65,6 +49,7 @@ class Ledger:
         mode: str,
         directory: str | Path,
         store: ObjectStore | None = None,
+        *,
         actor: str = "",
         token: int | None = None,
         retain_days: int | None = None,
@@ -126,9 +111,10 @@ class Ledger:
                 self._catch_up()  # another machine declared it
             last = self._last()
             if last is None:
+                places = f"{self.path} or {self.remote}" if self.remote else f"{self.path}"
                 raise Refused(
-                    f"Failed to record {step} of incident {self.incident}: it is not declared in {self.path}"
-                    f"{f' or {self.remote}' if self.remote else ''}. Declare it first (incident_ledger, state=declared)."
+                    f"Failed to record {step} of incident {self.incident}: it is not declared in {places}. "
+                    "Declare it first (incident_ledger, state=declared)."
                 )
             self._refuse_closed(last)
             return self._append(phase, step, state, data or {})
@@ -149,23 +135,26 @@ class Ledger:
 
         For an incident that had to go on while its store was away. Raises Diverged when the store holds others.
         """
+        with self.file.lock():
+            missing = self.unpublished()
+            for event in self.file.read():
+                if event.seq in missing and self.remote and self.remote.create(event) is not None:
+                    raise self._diverged(f"event {event.seq} differs between the two")
+            self._catch_up()  # also proves that the two are now one story
+            last = self._last()
+            if missing and last is not None and not is_closing(last):
+                self._append("close", PUBLISH, "verified", {"events": missing})
+        return missing
+
+    def unpublished(self) -> list[int]:
+        """Return the numbers of the events that the local file has and the store lacks."""
         if self.remote is None:
             raise Refused(f"Failed to publish the ledger of incident {self.incident}: no store is named. Set `store`.")
-        with self.file.lock():
-            present = set(self.remote.seqs())
-            missing = [event for event in self.file.read() if event.seq not in present]
-            for event in missing:
-                there = self.remote.create(event)
-                if there is not None:
-                    raise self._diverged(f"event {event.seq} differs between the two")
-            last = self._last()
-            self._catch_up()
-            if missing and last is not None and not is_closing(last):
-                self._append("close", PUBLISH, "verified", {"events": [event.seq for event in missing]})
-        return [event.seq for event in missing]
+        present = set(self.remote.seqs())
+        return [event.seq for event in self.file.read() if event.seq not in present]
 
     def read(self) -> list[Event]:
-        """Return all events, those of the store included. Writes nothing. Raises Diverged, DamagedLedger, Unreachable."""
+        """Return all events, the store's included. Writes nothing. Raises Diverged, DamagedLedger, Unreachable."""
         events = self.file.read()
         return events + self._unseen(events[-1] if events else None)
 
@@ -265,6 +254,11 @@ class Ledger:
 
     # -- refusals -------------------------------------------------------------------------------------------------
 
+    def refuse(self, last: Event) -> None:
+        """Raise what an append after `last` would raise: Refused (closed, another mode), AnotherWriter."""
+        self._refuse_closed(last)
+        self._refuse_stale(last)
+
     def _check_follows(self, event: Event, last: Event | None) -> None:
         expected = (last.seq + 1, last.hash) if last else (1, GENESIS)
         if (event.seq, event.prev) != expected:
@@ -301,27 +295,6 @@ class Ledger:
         holder = f"{there.actor or 'unknown'} with token {there.token}"
         return (
             f"Failed to record in incident {self.incident}: another writer appended event {there.seq} ({holder}: "
-            f"{there.phase}, {there.step}, {there.state}, at {there.time}). Two runs act on this incident: let that one "
-            "finish, or end it and run again; the incident's lease says who holds it."
+            f"{there.phase}, {there.step}, {there.state}, at {there.time}). Two runs act on this incident: let that "
+            "one finish, or end it and run again; the incident's lease says who holds it."
         )
-
-
-def is_closing(event: Event) -> bool:
-    """True for the event that ends a ledger."""
-    return (event.phase, event.step, event.state) == ("close", CLOSE, "verified")
-
-
-def status_of(events: t.Sequence[Event]) -> Status:
-    """Return the status that a ledger's first and last events tell."""
-    if not events:
-        return Status()
-    last = events[-1]
-    closed = is_closing(last)
-    return Status(
-        declared_at=events[0].time,
-        closed_at=last.time if closed else None,
-        count=last.seq,
-        head=last.hash,
-        mode=last.mode,
-        closing=last.data if closed else None,
-    )

@@ -75,7 +75,7 @@ class Event:
         return hashlib.sha256(canonical(content)).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """Return the canonical form, hash included: a line of the local file, less its line feed, and an object's body."""
+        """Return the canonical form, hash included: one line of the local file, the body of one object."""
         return canonical(asdict(self))
 
     @classmethod
@@ -141,7 +141,7 @@ def _plain(value: t.Any, name: str, place: str, found: list[str]) -> t.Any:
 
 
 def _is_secret(name: str, value: t.Any) -> bool:
-    """True when the member's name says secret. Numbers are none (the fencing token), nor are lists of Secrets' names."""
+    """True when the member's name says so. Numbers are none (the fencing token), nor are lists of Secrets' names."""
     if value is None or isinstance(value, (bool, int, float)) or value in ("", REDACTED):
         return False
     if isinstance(value, (list, tuple)) and name.lower().endswith("secrets"):

@@ -25,7 +25,7 @@ class DamagedLedger(RecoveryError):
 
 
 class LedgerFile:
-    """`<directory>/<incident>/ledger.jsonl`. All methods but `lock` assume that the lock is held or that nobody writes."""
+    """`<directory>/<incident>/ledger.jsonl`. Whoever writes holds the `lock`; readers see whole events without it."""
 
     def __init__(self, directory: str | Path, incident: str) -> None:
         self.folder = Path(directory).expanduser() / incident

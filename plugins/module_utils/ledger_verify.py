@@ -36,8 +36,8 @@ class Problem:
 class Verification:
     """What was found. `unverified` holds reasons why a copy could not be checked: that is no pass."""
 
-    count: int
-    head: str | None
+    #: the events that are right, of the copy that has more of them
+    events: list[Event] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
 
@@ -54,9 +54,7 @@ class Verification:
         return self.outcome == "passed"
 
 
-def verify(
-    incident: str, file: LedgerFile, remote: LedgerStore | None, expect_head: str | None = None
-) -> Verification:
+def verify(incident: str, file: LedgerFile, remote: LedgerStore | None, expect_head: str | None = None) -> Verification:
     """Check the local file and, where there is one, the store. Writes nothing."""
     lines, rest = file.lines()
     problems: list[Problem] = []
@@ -72,11 +70,13 @@ def verify(
         except RecoveryError as error:
             unverified.append(f"The store's copy could not be checked: {error}")
     if not lines and not stored and not problems and not unverified:
-        unverified.append(f"There is no ledger of incident {incident} in {file.path}{f' or {remote}' if remote else ''}.")
+        places = f"{file.path} or {remote}" if remote else f"{file.path}"
+        unverified.append(f"There is no ledger of incident {incident} in {places}.")
     events = max(local, stored, key=len)
     if expect_head and expect_head not in {event.hash for event in events}:
-        problems.append(Problem(len(events), "both", f"no event has the expected hash {expect_head}: the end is missing"))
-    return Verification(len(events), events[-1].hash if events else None, problems, unverified)
+        text = f"no event has the expected hash {expect_head}: the end is missing, or another ledger stands here"
+        problems.append(Problem(len(events), "both", text))
+    return Verification(events, problems, unverified)
 
 
 def _chain(incident: str, bodies: t.Sequence[bytes], copy: str, problems: list[Problem]) -> list[Event]:
@@ -108,9 +108,7 @@ def _wrong(event: Event, incident: str, seq: int, before: str) -> str:
     return ""
 
 
-def _check_store(
-    incident: str, remote: LedgerStore, lines: t.Sequence[bytes], problems: list[Problem]
-) -> list[Event]:
+def _check_store(incident: str, remote: LedgerStore, lines: t.Sequence[bytes], problems: list[Problem]) -> list[Event]:
     seqs = remote.seqs()
     whole = len(seqs)
     for index, seq in enumerate(seqs, 1):
