@@ -1,0 +1,51 @@
+"""``python -m lab.client --config FILE``: use the services until SIGTERM.
+
+Config: {"directory", "resolver": {"address", "port"}, "services": [{"name", "url"}], "per_second": 5, "timeout": 1.0}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from .http import ServiceConnection
+from .names import Names
+from .traffic import Traffic
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.client", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
+    config = json.loads(parser.parse_args().config.read_text(encoding="utf-8"))
+    directory = Path(config["directory"])
+    directory.mkdir(parents=True, exist_ok=True)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    resolver, timeout = config["resolver"], float(config.get("timeout", 1.0))
+    clients = [
+        Traffic(
+            service["name"],
+            ServiceConnection(service["url"], Names(resolver["address"], resolver["port"], timeout), timeout),
+            directory / f"{service['name']}.jsonl",
+            float(config.get("per_second", 5)),
+        )
+        for service in config["services"]
+    ]
+    for client in clients:
+        client.start()
+    print(f"client of {', '.join(client.service for client in clients)}", flush=True)
+    stop.wait()
+    for client in clients:
+        client.stopping.set()
+    for client in clients:
+        client.join(timeout=3 * timeout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""From what the client and the observer saw to what a report needs: outage, lost acknowledged writes, writable primaries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import json
+import time
+import typing as t
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .client.http import ServiceConnection
+from .client.names import Names, Unresolved
+
+#: ids asked for in one request
+BATCH = 500
+
+
+class MeasurementError(Exception):
+    """The clients' record does not allow a measurement; the text says why."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One write as the client saw it: when it began and ended, whether it was acknowledged."""
+
+    id: str
+    began: dt.datetime
+    ended: dt.datetime
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Outage:
+    """From the first failed write after a success to the first success after it; ended is None while it lasts."""
+
+    started: dt.datetime | None = None
+    ended: dt.datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Length, 0 where there was none."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else 0.0
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Times as RFC 3339, seconds."""
+        return {"started": iso(self.started), "ended": iso(self.ended), "seconds": round(self.seconds, 3)}
+
+
+def iso(moment: dt.datetime | None) -> str | None:
+    """Render a moment as RFC 3339 in UTC."""
+    return None if moment is None else moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse(text: str) -> dt.datetime:
+    """Parse an RFC 3339 time."""
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def lines(path: Path) -> Iterator[dict[str, t.Any]]:
+    """Yield a JSON-lines file; the last line may still be in the writing and is then left out."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as record:
+        for line in record:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def writes(path: Path, since: dt.datetime) -> list[Attempt]:
+    """Return the writes of a client's record that ended after `since`, in order."""
+    found = []
+    for line in lines(path):
+        if line["op"] == "write":
+            began = parse(line["t"])
+            ended = began + dt.timedelta(seconds=line["seconds"])
+            if ended >= since:
+                found.append(Attempt(line["id"], began, ended, line["ok"]))
+    return found
+
+
+def longest_outage(attempts: Iterable[Attempt]) -> Outage:
+    """Return the longest outage; one that still lasts counts as the longest."""
+    longest, started = Outage(), None
+    for attempt in attempts:
+        if attempt.ok:
+            outage = Outage(started, attempt.ended) if started else Outage()
+            longest = max(longest, outage, key=lambda one: one.seconds)
+            started = None
+        elif started is None:
+            started = attempt.began
+    return Outage(started, None) if started else longest
+
+
+def writable_runs(path: Path, since: dt.datetime) -> dict[str, list[tuple[dt.datetime, dt.datetime]]]:
+    """Return for each region the spans in which every probe was accepted, first to last."""
+    runs: dict[str, list[tuple[dt.datetime, dt.datetime]]] = {}
+    going: dict[str, bool] = {}
+    for line in lines(path):
+        began, region = parse(line["t"]), line["region"]
+        ended = began + dt.timedelta(seconds=line["seconds"])
+        spans = runs.setdefault(region, [])
+        if ended < since:
+            continue
+        if line["accepted"]:
+            if going.get(region):
+                spans[-1] = (spans[-1][0], ended)
+            else:
+                spans.append((began, ended))
+        going[region] = line["accepted"]
+    return runs
+
+
+def observed(path: Path, since: dt.datetime) -> dict[str, t.Any]:
+    """Return how many regions accepted writes at one instant, at most, and where two did."""
+    runs = writable_runs(path, since)
+    spans = sorted((start, end, region) for region, spans in runs.items() for start, end in spans)
+    both = [
+        {"regions": [one[2], other[2]], "from": iso(max(one[0], other[0])), "until": iso(min(one[1], other[1]))}
+        for index, one in enumerate(spans)
+        for other in spans[index + 1 :]
+        if other[0] <= one[1] and one[2] != other[2]
+    ]
+    edges = sorted([(start, 0, 1) for start, _e, _r in spans] + [(end, 1, -1) for _s, end, _r in spans])
+    most = now = 0
+    for _moment, _order, change in edges:
+        now += change
+        most = max(most, now)
+    probes = sum(1 for line in lines(path) if parse(line["t"]) >= since)
+    return {"rounds": probes, "max_writable_primaries": most, "both": both}
+
+
+def present(connection: ServiceConnection, identifiers: list[str]) -> set[str]:
+    """Ask the service, through its public name, which of the writes it can read."""
+    found: set[str] = set()
+    for start in range(0, len(identifiers), BATCH):
+        try:
+            answer = connection.request("POST", "/writes/query", {"ids": identifiers[start : start + BATCH]})
+        except (OSError, http.client.HTTPException, Unresolved) as error:
+            raise MeasurementError(f"Failed to read the writes back from {connection.url}: {error}") from error
+        if answer.status != 200:
+            raise MeasurementError(f"Failed to read the writes back from {connection.url}: status {answer.status}")
+        found |= set(answer.body["present"])
+    return found
+
+
+def measure_service(
+    service: dict[str, t.Any], path: Path, since: dt.datetime, connection: ServiceConnection, timeout: float
+) -> dict[str, t.Any]:
+    """Measure one service once its client sees success again. Raises MeasurementError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        attempts = writes(path, since)
+        if attempts and attempts[-1].ok:
+            break
+        if time.monotonic() > deadline:
+            seen = "no write of it" if not attempts else "its last write failed"
+            raise MeasurementError(f"The client of {service['name']} saw no success within {timeout:g} s: {seen}.")
+        time.sleep(0.1)
+    acknowledged = [attempt for attempt in attempts if attempt.ok]
+    readable = present(connection, [attempt.id for attempt in acknowledged])
+    lost = [attempt for attempt in acknowledged if attempt.id not in readable]
+    outage = longest_outage(attempts)
+    oldest = min((attempt.ended for attempt in lost), default=None)
+    until = outage.started or attempts[-1].ended
+    return {
+        "tier": service.get("tier"),
+        "acknowledged_writes": len(acknowledged),
+        "lost_acknowledged_writes": len(lost),
+        "lost": [{"id": attempt.id, "acknowledged_at": iso(attempt.ended)} for attempt in lost],
+        "outage": outage.as_dict(),
+        "rpo_seconds": round(max(0.0, (until - oldest).total_seconds()), 3) if oldest else 0.0,
+    }
+
+
+def measure(
+    config: dict[str, t.Any], observer: Path, since: dt.datetime, timeout: float, lookback: float
+) -> dict[str, t.Any]:
+    """Measure all services of the client's config.
+
+    An incident is declared after the outage began, so the record is read from `lookback` seconds before `since`.
+    """
+    begin = since - dt.timedelta(seconds=lookback)
+    names = Names(config["resolver"]["address"], config["resolver"]["port"], 3.0)
+    services = {
+        service["name"]: measure_service(
+            service,
+            Path(config["directory"]) / f"{service['name']}.jsonl",
+            begin,
+            ServiceConnection(service["url"], names, 10.0),
+            timeout,
+        )
+        for service in config["services"]
+    }
+    return {
+        "since": iso(begin),
+        "until": iso(dt.datetime.now(dt.UTC)),
+        "services": services,
+        "observer": observed(observer, begin),
+    }

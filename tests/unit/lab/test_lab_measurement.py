@@ -1,0 +1,160 @@
+"""What is computed from the clients' and the observer's record, over records written to real files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.message
+import dns.rrset
+import pytest
+
+from lab.client.http import ServiceConnection
+from lab.client.names import Names, Unresolved
+from lab.measurement import MeasurementError, longest_outage, measure_service, observed, writes
+
+BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.timezone.utc)
+
+
+def at(seconds: float) -> str:
+    return (BEGIN + dt.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def client_record(path: Path, pattern: str, step: float = 1.0) -> Path:
+    """One write a step: `+` acknowledged, `-` failed; the ids are w0, w1, ..."""
+    with path.open("w", encoding="utf-8") as out:
+        for number, sign in enumerate(pattern):
+            line = {"t": at(number * step), "op": "write", "id": f"w{number}", "ok": sign == "+", "seconds": 0.1}
+            out.write(json.dumps(line) + "\n")
+            out.write(json.dumps({**line, "op": "read"}) + "\n")
+        out.write('{"t": "half a li')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seconds"),
+    [("+++++", 0.0), ("++---+", 3.1), ("+-+---+", 3.1), ("--+++", 2.1), ("+-++", 1.1)],
+)
+def test_the_outage_runs_from_the_first_failure_to_the_end_of_the_first_success(
+    tmp_path: Path, pattern: str, seconds: float
+) -> None:
+    outage = longest_outage(writes(client_record(tmp_path / "c.jsonl", pattern), BEGIN))
+    assert outage.seconds == pytest.approx(seconds)
+
+
+def test_an_outage_that_lasts_has_no_end(tmp_path: Path) -> None:
+    outage = longest_outage(writes(client_record(tmp_path / "c.jsonl", "+++--"), BEGIN))
+    assert (outage.started, outage.ended) == (BEGIN + dt.timedelta(seconds=3), None)
+
+
+def observer_record(path: Path, **patterns: str) -> Path:
+    with path.open("w", encoding="utf-8") as out:
+        for region, pattern in patterns.items():
+            for number, sign in enumerate(pattern):
+                line = {"t": at(number * 0.2), "region": region, "accepted": sign == "+", "seconds": 0.01}
+                out.write(json.dumps(line) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("east", "west", "most", "overlaps"),
+    [
+        ("+++---", "----++", 1, 0),
+        ("+++++-", "---+++", 2, 1),
+        ("++--++", "--++--", 1, 0),  # a switchover and its way back
+        ("+-+-+-", "-+-+-+", 1, 0),
+        ("------", "------", 0, 0),
+    ],
+)
+def test_writable_primaries_are_counted_by_overlapping_spans(
+    tmp_path: Path, east: str, west: str, most: int, overlaps: int
+) -> None:
+    found = observed(observer_record(tmp_path / "o.jsonl", east=east, west=west), BEGIN)
+    assert (found["max_writable_primaries"], len(found["both"]), found["rounds"]) == (most, overlaps, 12)
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, set[str]]]:
+    """A service that says which of the writes it still has."""
+    kept: set[str] = set()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["ids"]
+            body = json.dumps({"present": [one for one in asked if one in kept]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://api.test:{server.server_port}", kept
+    server.shutdown()
+
+
+class OneAddress(Names):
+    """Every name is here."""
+
+    def resolve(self, name: str) -> str:
+        return "127.0.0.1"
+
+
+def test_lost_writes_are_the_acknowledged_ones_that_cannot_be_read(
+    tmp_path: Path, service: tuple[str, set[str]]
+) -> None:
+    url, kept = service
+    kept |= {"w0", "w1", "w7", "w8"}
+    record = client_record(tmp_path / "c.jsonl", "++++---++")
+    connection = ServiceConnection(url, OneAddress("127.0.0.1", 1))
+    found = measure_service({"name": "api", "tier": 1}, record, BEGIN, connection, 1)
+    assert (found["acknowledged_writes"], found["lost_acknowledged_writes"]) == (6, 2)
+    assert [lost["id"] for lost in found["lost"]] == ["w2", "w3"]
+    assert found["rpo_seconds"] == pytest.approx(1.9)  # w2 was acknowledged at 2.1, the outage began at 4
+    assert found["outage"]["seconds"] == pytest.approx(3.1)
+
+
+@pytest.mark.parametrize(("pattern", "reason"), [("++--", "its last write failed"), ("", "no write of it")])
+def test_a_measurement_waits_for_success_and_says_when_there_is_none(
+    tmp_path: Path, service: tuple[str, set[str]], pattern: str, reason: str
+) -> None:
+    connection = ServiceConnection(service[0], OneAddress("127.0.0.1", 1))
+    record = client_record(tmp_path / "c.jsonl", pattern)
+    with pytest.raises(MeasurementError, match=reason):
+        measure_service({"name": "api"}, record, BEGIN, connection, 0)
+
+
+def test_names_are_kept_for_their_ttl_and_no_longer() -> None:
+    import socket
+
+    answers = iter([("127.0.0.8", 1), ("127.0.0.9", 60)])
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for address, ttl in answers:
+            wire, peer = server.recvfrom(4096)
+            answer = dns.message.make_response(dns.message.from_wire(wire))
+            answer.answer.append(dns.rrset.from_text("api.test.", ttl, "IN", "A", address))
+            server.sendto(answer.to_wire(), peer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    names = Names("127.0.0.1", server.getsockname()[1])
+    assert names.resolve("api.test") == "127.0.0.8"
+    assert names.resolve("api.test") == "127.0.0.8"
+    thread.join(1.2)
+    assert names.resolve("api.test") == "127.0.0.9"
+    server.close()
+
+
+def test_a_silent_resolver_is_no_address() -> None:
+    with pytest.raises(Unresolved, match="api.test"):
+        Names("127.0.0.1", 9, 0.1).resolve("api.test")
