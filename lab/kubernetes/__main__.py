@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import sqlite3
+import ssl
 import sys
 from pathlib import Path
 
@@ -30,15 +31,23 @@ async def serve(config: Config) -> None:
     runner = web.AppRunner(ApiServer(cluster, config).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
         await runner.setup()
-        await web.TCPSite(runner, config.host, config.port, reuse_address=True).start()
+        await web.TCPSite(runner, config.host, config.port, reuse_address=True, ssl_context=_tls(config)).start()
         cluster.start()
-        log.info("Kubernetes API at http://%s:%d, state in %s", config.host, config.port, config.state_directory)
+        log.info("Kubernetes API at %s, state in %s", config.url, config.state_directory)
         await stopping.wait()
         cluster.hub.close()
     finally:
         await runner.cleanup()
         await cluster.close()
-    log.info("Kubernetes API at http://%s:%d stopped", config.host, config.port)
+    log.info("Kubernetes API at %s stopped", config.url)
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(config.tls_certificate, config.tls_key)
+    return context
 
 
 def main() -> int:

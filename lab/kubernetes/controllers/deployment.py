@@ -20,15 +20,9 @@ from .base import (
     owner_reference,
 )
 from .deployment_status import (
-    PROGRESSING,
-    counted,
-    deadline_left,
-    has_deadline,
-    is_complete,
-    new_condition,
-    rollout_status,
-    set_condition,
-)
+    PAUSED, PROGRESSING, RESUMED, TIMED_OUT, counted, deadline_left, has_deadline, is_complete, new_condition,
+    rollout_status, set_condition,
+)  # fmt: skip
 from .revisions import (
     DESIRED,
     REVISION,
@@ -82,6 +76,7 @@ class DeploymentController(Controller):
             status = counted(deployment, replica_sets, find_new(deployment, replica_sets))
             self.context.set_status(DEPLOYMENTS, deployment, status)
             return None
+        deployment = self._note_pause(deployment)
         if deployment["spec"].get("paused") or self._is_scaling(deployment, replica_sets):
             return self._scale(deployment, replica_sets)
         if is_rolling(deployment):
@@ -102,8 +97,23 @@ class DeploymentController(Controller):
     def _is_scaling(deployment: Json, replica_sets: list[Json]) -> bool:
         """Whether the wanted number has changed since the ReplicaSets were last sized."""
         wanted = str(deployment["spec"]["replicas"])
-        sizes = [(item["metadata"].get("annotations") or {}).get(DESIRED) for item in replica_sets if wanted_size(item)]
+        active = [item for item in replica_sets if wanted_size(item)]
+        if len(active) > 1 and not is_rolling(deployment):
+            return False
+        sizes = [(item["metadata"].get("annotations") or {}).get(DESIRED) for item in active]
         return any(size is not None and size != wanted for size in sizes)
+
+    def _note_pause(self, deployment: Json) -> Json:
+        """Say in Progressing that the deployment was paused or goes on; a pause stops the progress deadline."""
+        present = condition(deployment, PROGRESSING)
+        is_paused = bool(deployment["spec"].get("paused"))
+        was_paused = present is not None and present["reason"] == PAUSED
+        is_late = present is not None and present["reason"] == TIMED_OUT
+        if not has_deadline(deployment) or is_late or is_paused == was_paused:
+            return deployment
+        reason, text = (PAUSED, "Deployment is paused") if is_paused else (RESUMED, "Deployment is resumed")
+        note = new_condition(PROGRESSING, "Unknown", reason, text)
+        return self.context.modify(DEPLOYMENTS, deployment, lambda copy: set_condition(copy["status"], note), "status")
 
     # Revisions
 

@@ -12,6 +12,7 @@ from .revisions import available, count, max_unavailable, total_size
 Json = dict[str, Any]
 AVAILABLE, PROGRESSING, FAILURE = "Available", "Progressing", "ReplicaFailure"
 COMPLETE, UPDATED, TIMED_OUT = "NewReplicaSetAvailable", "ReplicaSetUpdated", "ProgressDeadlineExceeded"
+PAUSED, RESUMED = "DeploymentPaused", "DeploymentResumed"
 NO_DEADLINE = 2**31 - 1
 
 
@@ -90,7 +91,7 @@ def _has_progressed(before: Json, status: Json) -> bool:
 def deadline_left(deployment: Json, status: Json) -> float | None:
     """Seconds until the rollout is late, 0 or less where it is; None where nothing is under way."""
     present = condition({"status": status}, PROGRESSING)
-    if present is None or present["reason"] == COMPLETE or not has_deadline(deployment):
+    if present is None or present["reason"] in (COMPLETE, PAUSED) or not has_deadline(deployment):
         return None
     if present["reason"] == TIMED_OUT:
         return 0.0

@@ -76,7 +76,7 @@ def revision_of(obj: Json) -> int:
 
 
 def annotations_for(deployment: Json, present: Json, revision: int) -> Json:
-    """The annotations of the new ReplicaSet: the deployment's own, its revision and its sizes."""
+    """The annotations of the new ReplicaSet: the deployment's own, and its revision with the ones it had before."""
     copied = {
         key: value
         for key, value in (deployment["metadata"].get("annotations") or {}).items()
@@ -88,10 +88,11 @@ def annotations_for(deployment: Json, present: Json, revision: int) -> Json:
         if old:
             wanted[HISTORY] = ",".join(filter(None, [present.get(HISTORY, ""), old]))
         wanted[REVISION] = str(revision)
-    return {**wanted, **size_annotations(deployment)}
+    return wanted
 
 
 def size_annotations(deployment: Json) -> Json:
+    """What a ReplicaSet was last sized for; a change of the wanted number shows against it."""
     replicas = deployment["spec"]["replicas"]
     return {DESIRED: str(replicas), MAXIMUM: str(replicas + max_surge(deployment))}
 
@@ -112,7 +113,7 @@ def new_replica_set(deployment: Json, revision: int, replicas: int) -> Json:
         "metadata": {
             "name": f"{deployment['metadata']['name']}-{tag}",
             "labels": dict(labels),
-            "annotations": annotations_for(deployment, {}, revision),
+            "annotations": {**annotations_for(deployment, {}, revision), **size_annotations(deployment)},
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": spec,

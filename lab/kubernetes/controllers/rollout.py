@@ -54,8 +54,6 @@ def proportional_sizes(deployment: Json, new: Json | None, old: list[Json]) -> d
         return {} if target is None else {target["metadata"]["name"]: wanted}
     if new is not None and _is_saturated(deployment, new):
         return {item["metadata"]["name"]: 0 for item in active if item is not new}
-    if not is_rolling(deployment):
-        return {}
     return _spread(deployment, active, wanted)
 
 

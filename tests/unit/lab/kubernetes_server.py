@@ -156,3 +156,71 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+REPLICA_SETS = "/apis/apps/v1/namespaces/default/replicasets"
+PODS = "/api/v1/namespaces/default/pods"
+
+
+def deployment(name: str = "web", replicas: int = 2, image: str = "web:1", **spec: Any) -> Json:
+    """A deployment with one container, named like itself."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": name, "image": image}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **spec},
+    }
+
+
+@dataclass
+class NodeClient:
+    """Does through the API what a node's agent does: registers, starts the pods it is given, confirms their end."""
+
+    server: Server
+    name: str = "node-1"
+
+    def register(self, cpu: str = "8", labels: Json | None = None) -> None:
+        amounts = {"cpu": cpu, "memory": "16Gi", "pods": "110"}
+        metadata = {"name": self.name, "labels": labels or {}}
+        body = {"metadata": metadata, "status": {"capacity": amounts, "conditions": [_ready_condition()]}}
+        self.server.send("POST", "/api/v1/nodes", body)
+
+    def heartbeat(self, moment: str) -> None:
+        """Report the node ready as of ``moment`` (RFC 3339)."""
+        status = {"status": {"conditions": [{**_ready_condition(), "lastHeartbeatTime": moment}]}}
+        self.server.send("PATCH", f"/api/v1/nodes/{self.name}/status", status, STRATEGIC)
+
+    def pods(self) -> list[Json]:
+        found: list[Json] = self.server.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{self.name}")["items"]
+        return found
+
+    def step(self, *, start: bool = True, stop: bool = True) -> None:
+        """Start what waits and end what is to end."""
+        for pod in self.pods():
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+            if pod["metadata"].get("deletionTimestamp"):
+                if stop:
+                    self.server.call("DELETE", path, {"gracePeriodSeconds": 0})
+            elif start and pod["status"]["phase"] == "Pending":
+                status = {"phase": "Running", "podIP": "127.77.9.9", "conditions": [_ready_condition()]}
+                self.server.call("PATCH", f"{path}/status", {"status": status}, STRATEGIC)
+
+    def run_until(self, check: Callable[[], Any], what: str) -> Any:
+        """Work until ``check`` gives something true."""
+
+        def stepped() -> Any:
+            self.step()
+            return check()
+
+        return until(stepped, what)
+
+
+def _ready_condition() -> Json:
+    return {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
