@@ -32,6 +32,7 @@ SPECIFICATION = Specification(
         "step": {"type": "str"},
         "event_state": {"type": "str", "choices": list(STATES), "default": "verified"},
         "data": {"type": "dict", "default": {}},
+        "objectives": {"type": "dict"},
         "report": {"type": "path"},
         "expect_head": {"type": "str"},
         "directory": {"type": "path", "required": True},
@@ -59,15 +60,19 @@ def run(params: Params, check_mode: bool) -> Result:
 
 
 def _declared(ledger: Ledger, params: Params, check_mode: bool) -> Result:
+    data = dict(params["data"])
+    if params.get("objectives"):
+        data["objectives"] = params["objectives"]
     if not check_mode:
-        event = ledger.declare(params["data"])
+        event = ledger.declare(data)
         return _result(ledger, ledger.status(), event, changed=event is not None)
     events = ledger.read()
     if events:
         ledger.refuse(events[-1])
     status = status_of(events)
     new = not events or (ledger.token is not None and events[-1].token != ledger.token)
-    return _result(ledger, status, None, changed=new, predicted=1 if new else 0)
+    result = _result(ledger, status, None, changed=new, predicted=1 if new else 0)
+    return {**result, "objectives": status.objectives or params.get("objectives")}
 
 
 def _appended(ledger: Ledger, params: Params, check_mode: bool) -> Result:
@@ -111,7 +116,7 @@ def _closed(ledger: Ledger, params: Params, check_mode: bool) -> Result:
         open_still = status.closed_at is None
         return _result(ledger, status, None, changed=open_still, predicted=1 if open_still else 0)
     event = ledger.close(data)
-    if event is not None and params.get("report"):
+    if event is not None and "report_sha256" in data:
         ledger.copy_to(Path(params["report"]).with_name("ledger.jsonl"))
     return _result(ledger, ledger.status(), event, changed=event is not None)
 
@@ -120,11 +125,11 @@ def _report_data(path: str | None) -> dict[str, t.Any]:
     if not path:
         return {}
     try:
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return {"report": path, "report_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    except FileNotFoundError:  # it is going to be written
+        return {"report": path}
     except OSError as error:
-        remedy = "Write it first (incident_report), or leave report out."
-        raise RecoveryError(failed("read", f"the report {path}", error.strerror or error, remedy)) from error
-    return {"report": str(path), "report_sha256": digest}
+        raise RecoveryError(failed("read", f"the report {path}", error.strerror or error)) from error
 
 
 def _result(ledger: Ledger, status: Status, event: Event | None, changed: bool, predicted: int = 0) -> Result:
@@ -136,9 +141,10 @@ def _result(ledger: Ledger, status: Status, event: Event | None, changed: bool, 
         "declared_at": status.declared_at,
         "closed_at": status.closed_at,
         "closing": status.closing,
+        "objectives": status.objectives,
         "count": status.count,
         "head": status.head,
         "event": asdict(event) if event else None,
-        "path": str(ledger.path),
+        "ledger_path": str(ledger.path),
         "diff": {"before": {"events": before}, "after": {"events": status.count + predicted}},
     }

@@ -25,6 +25,8 @@ class Status:
     count: int = 0
     head: str | None = None
     mode: str | None = None
+    #: what the declaration named: {rto_seconds, rpo_seconds, services}
+    objectives: dict[str, t.Any] | None = None
     #: data of the closing event: where the report is
     closing: dict[str, t.Any] | None = None
 
@@ -46,5 +48,6 @@ def status_of(events: t.Sequence[Event]) -> Status:
         count=last.seq,
         head=last.hash,
         mode=last.mode,
+        objectives=events[0].data.get("objectives"),
         closing=last.data if closed else None,
     )

@@ -63,10 +63,15 @@ options:
       - What the event tells. What is a secret by its name or its looks is replaced, and C(redacted) names the place.
     type: dict
     default: {}
+  objectives:
+    description:
+      - With O(state=declared), what the recovery is measured against, as the filter
+        P(terragon.disaster_recovery.service_objectives#filter) returns it. Kept in the declaration.
+    type: dict
   report:
     description:
-      - With O(state=closed), the C(report.json) that the closing event names with its SHA-256. The ledger is copied
-        beside it again, closing event included.
+      - With O(state=closed), where the C(report.json) is. The closing event names it, and its SHA-256 where it is there
+        already; then the ledger is copied beside it again, closing event included.
     type: path
   expect_head:
     description: With O(state=verified), a hash that the ledger must contain, for example the head that a report names.
@@ -170,6 +175,10 @@ closed_at:
   description: When it was closed, RFC 3339 in UTC; null while it is open.
   returned: success
   type: str
+objectives:
+  description: What the first declaration measures the recovery against; null where it did not say.
+  returned: success
+  type: dict
 closing:
   description: Data of the closing event; C(report) is the path of the report. Null while the incident is open.
   returned: success
@@ -218,7 +227,7 @@ published:
   returned: when O(state=published)
   type: list
   elements: int
-path:
+ledger_path:
   description: The local file.
   returned: success
   type: str
