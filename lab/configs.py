@@ -1,0 +1,163 @@
+"""The configuration file of each component. They may hold secrets, so all are private."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from lab.catalogue import CONTAINER_PORT, LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, REGIONS, SERVICES, ZONE
+from lab.keys import Keys, component_kubeconfig
+from lab.layout import POD_ADDRESS_START, Lab, write_json
+
+INSYNC_SECONDS = 1.0
+
+
+def write_all(lab: Lab, keys: Keys) -> None:
+    """Write every component's configuration."""
+    shared = {
+        "witness": _identities(keys, {"witness": ["Admin"], "orchestrator": _WITNESS_ALL, "guard": _WITNESS_LEASES}),
+        "aws": _aws(lab, keys),
+        "resolver": _resolver(lab),
+        "client": _client(lab),
+        "observer": _observer(lab),
+    }
+    for kind, config in shared.items():
+        write_json(lab.config(kind), config)
+    for region in REGIONS:
+        for kind, config in _region(lab, keys, region).items():
+            write_json(lab.config(kind, region), config)
+            lab.state(kind, region).mkdir(parents=True, exist_ok=True)
+    lab.state("witness").mkdir(parents=True, exist_ok=True)
+
+
+def actions_on(bucket: str, *actions: str) -> list[str]:
+    """SeaweedFS's actions, on one bucket only."""
+    return [f"{action}:{bucket}" for action in actions]
+
+
+_WITNESS_LEASES = actions_on(LEASE_BUCKET, "Read", "Write", "List")
+_WITNESS_ALL = _WITNESS_LEASES + actions_on(LEDGER_BUCKET, "Read", "Write", "List")
+
+
+def _identities(keys: Keys, actions: dict[str, list[str]]) -> dict[str, Any]:
+    identities = [
+        {
+            "name": profile,
+            "credentials": [{"accessKey": keys.aws[profile].id, "secretKey": keys.aws[profile].secret}],
+            "actions": allowed,
+        }
+        for profile, allowed in actions.items()
+    ]
+    return {"identities": identities}
+
+
+def _aws(lab: Lab, keys: Keys) -> dict[str, Any]:
+    return {
+        "host": lab.address("aws"),
+        "port": lab.port("aws"),
+        "dns_host": lab.address("authority"),
+        "dns_port": lab.port("authority"),
+        "state_file": str(lab.state("aws") / "state.json"),
+        "access_keys": {keys.aws["orchestrator"].id: keys.aws["orchestrator"].secret},
+        "insync_seconds": INSYNC_SECONDS,
+        "zones": [{"name": ZONE, "id": lab.zone_id}],
+    }
+
+
+def _resolver(lab: Lab) -> dict[str, Any]:
+    host, port = lab.resolver
+    upstreams = {ZONE: [f"{lab.address('authority')}:{lab.port('authority')}"]}
+    return {"host": host, "port": port, "upstreams": upstreams}
+
+
+def _client(lab: Lab) -> dict[str, Any]:
+    address, port = lab.resolver
+    return {
+        "directory": str(lab.client_directory),
+        "resolver": {"address": address, "port": port},
+        "services": [
+            {"name": service.name, "tier": service.tier, "url": public_url(lab, service.host)} for service in SERVICES
+        ],
+    }
+
+
+def public_url(lab: Lab, host: str) -> str:
+    """A service's public address."""
+    return f"http://{host}:{lab.port('loadbalancer')}"
+
+
+def _observer(lab: Lab) -> dict[str, Any]:
+    options = {region: postgres_options(lab, region, "dr_observer") for region in REGIONS}
+    return {
+        "path": str(lab.observer_file),
+        "regions": {region: {**one, "dbname": one.pop("database")} for region, one in options.items()},
+    }
+
+
+def postgres_options(lab: Lab, region: str, user: str) -> dict[str, Any]:
+    """The collection's `postgres` option."""
+    return {
+        "host": lab.address("postgres", region),
+        "port": lab.port("postgres"),
+        "user": user,
+        "passfile": str(lab.passfile),
+        "database": "postgres",
+        "sslmode": "disable",
+    }
+
+
+def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
+    number = REGIONS.index(region) + 1
+    contexts = {"context": context(lab, region)}
+    models = [f"{action}:{MODEL_BUCKET}" for action in ("Read", "List")]
+    configs: dict[str, dict[str, Any]] = {
+        "store": _identities(keys, {"orchestrator": ["Admin"], region: models}),
+        "registry": {
+            "host": lab.address("registry", region),
+            "port": lab.port("registry"),
+            "store": str(lab.state("registry", region)),
+        },
+        "node": {
+            "node_name": f"node-{region}",
+            "kubeconfig": str(component_kubeconfig(lab, region, "node")),
+            **contexts,
+            "pod_network": f"{lab.subnet}.{number}.0/24",
+            "pod_address_start": POD_ADDRESS_START,
+            "directory": str(lab.state("node", region)),
+            "python": lab.python,
+            "capacity": {"cpu": str(os.cpu_count() or 1), "memory": "4Gi", "pods": "50"},
+            "labels": {"topology.kubernetes.io/region": region},
+        },
+        "loadbalancer": {
+            "kubeconfig": str(component_kubeconfig(lab, region, "loadbalancer")),
+            **contexts,
+            "listeners": [
+                {
+                    "host": lab.address(service.name, region),
+                    "port": lab.port("loadbalancer"),
+                    "namespace": service.name,
+                    "selector": {"app": service.name},
+                    "target_port": CONTAINER_PORT,
+                }
+                for service in SERVICES
+            ],
+        },
+    }
+    if region not in lab.kubeconfigs:
+        configs["kubernetes"] = {
+            "host": lab.address("kubernetes", region),
+            "port": lab.port("kubernetes"),
+            "state_directory": str(lab.state("kubernetes", region)),
+            "tokens": keys.kubernetes_tokens(region),
+        }
+    return configs
+
+
+def context(lab: Lab, region: str) -> str:
+    """The context of a region's kubeconfig: ours is named after the region, a user's is their current one."""
+    if region not in lab.kubeconfigs:
+        return region
+    import yaml  # noqa: PLC0415 only for clusters of the user's own
+
+    with open(lab.kubeconfigs[region]) as file:
+        return str(yaml.safe_load(file)["current-context"])

@@ -1,0 +1,199 @@
+"""PostgreSQL of a region: its files, its start, its roles and databases, its standby."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
+
+from lab.account import credentials, give
+from lab.catalogue import SERVICES
+from lab.components import Component, check_alive, environment, start
+from lab.configs import postgres_options
+from lab.errors import LabError
+from lab.keys import Keys
+from lab.layout import REPOSITORY, Lab, write_text
+from lab.waiting import until
+
+SCHEMA = REPOSITORY / "lab" / "service" / "schema.sql"
+OBSERVER_SCHEMA = REPOSITORY / "lab" / "observer" / "schema.sql"
+#: roles of the operator and the guard, shipped with the collection
+ROLES_SQL = REPOSITORY / "roles" / "lease_guard" / "files" / "roles.sql"
+SETTINGS_FILE = "lab.conf"
+SETTINGS = """\
+# Written by the lab.
+listen_addresses = '{address}'
+port = {port}
+unix_socket_directories = ''
+cluster_name = '{region}'
+password_encryption = scram-sha-256
+max_connections = 100
+shared_buffers = 32MB
+wal_level = replica
+max_wal_senders = 10
+max_replication_slots = 10
+max_slot_wal_keep_size = 1GB
+max_wal_size = 256MB
+hot_standby = on
+wal_receiver_status_interval = 1s
+wal_receiver_timeout = 5s
+wal_sender_timeout = 5s
+wal_retrieve_retry_interval = 500ms
+track_commit_timestamp = on
+log_line_prefix = '%m [%p] %q%u@%d '
+"""
+STANDBY_SETTINGS = """\
+primary_conninfo = 'host={address} port={port} user=replicator passfile={passfile} application_name={region}'
+primary_slot_name = '{slot}'
+"""
+
+
+def initialise(lab: Lab, keys: Keys, region: str) -> None:
+    """Create the cluster that the lab begins with."""
+    data = _empty_data_directory(lab, region)
+    password = data.with_name(f"{data.name}.password")
+    write_text(password, keys.database["postgres"] + "\n")
+    give(password, lab.account)
+    try:
+        _run(lab, "initdb", "-D", str(data), "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password}",
+             "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync", "--no-instructions")  # fmt: skip
+    finally:
+        password.unlink(missing_ok=True)
+    with (data / "postgresql.conf").open("a") as file:
+        file.write(f"include = '{SETTINGS_FILE}'\n")
+    _write_settings(lab, region)
+    _write(lab, data / "pg_hba.conf", hba(lab))
+
+
+def hba(lab: Lab) -> str:
+    """Who may come in while nothing is fenced: everybody within the lab's network who knows a password."""
+    return f"host all all {lab.network} scram-sha-256\nhost replication replicator {lab.network} scram-sha-256\n"
+
+
+def launch(lab: Lab, region: str) -> None:
+    """Start the region's PostgreSQL and wait until it answers, be it with a refusal."""
+    component = Component("postgres", region)
+    start(lab, component)
+
+    def answers() -> bool:
+        check_alive(lab, component)
+        return is_answering(lab, region)
+
+    until(answers, f"PostgreSQL of {region} (log {lab.log('postgres', region)})", timeout=60)
+
+
+def is_answering(lab: Lab, region: str) -> bool:
+    """True when the server has started: it takes a connection or refuses one, rather than say that it is starting."""
+    argv = [str(lab.postgres_bin / "pg_isready"), "-q", "-t", "2", "-h", lab.address("postgres", region)]
+    argv += ["-p", str(lab.port("postgres")), "-d", "postgres", "-U", "dr_operator"]
+    return subprocess.run(argv, check=False, env=environment(lab)).returncode == 0
+
+
+def provision(lab: Lab, keys: Keys, region: str) -> None:
+    """Create the roles, the services' databases with their schema, and the observer's table."""
+    with session(lab, region) as cursor:
+        for role in keys.database:
+            if role != "postgres":
+                _create_role(cursor, role, keys.database[role])
+        cursor.execute("ALTER ROLE replicator REPLICATION")
+        if ROLES_SQL.exists():
+            cursor.execute(ROLES_SQL.read_text())
+        else:
+            cursor.execute("ALTER ROLE dr_guard SUPERUSER")
+            cursor.execute("ALTER ROLE dr_operator SUPERUSER")
+        cursor.execute(OBSERVER_SCHEMA.read_text())
+        for service in SERVICES:
+            names = {"database": sql.Identifier(service.database), "owner": sql.Identifier(service.database_role)}
+            cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
+    for service in SERVICES:
+        with session(lab, region, service.database, service.database_role) as cursor:
+            cursor.execute(SCHEMA.read_text())
+
+
+def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:
+    """Copy the primary into the region and let the copy follow it, over a replication slot."""
+    data = _empty_data_directory(lab, region)
+    passfile = data.with_name("replication.pgpass")
+    _write(lab, passfile, keys.passfile(["replicator"]))
+    server = {"address": lab.address("postgres", primary), "port": lab.port("postgres")}
+    slot = slot_name(region)
+    _run(lab, "pg_basebackup", "-D", str(data), "-h", server["address"], "-p", str(server["port"]), "-U", "replicator",
+         "--no-password", "-X", "stream", "-C", "-S", slot, "-c", "fast", "--no-sync", passfile=passfile)  # fmt: skip
+    standby = STANDBY_SETTINGS.format(**server, passfile=passfile, region=region, slot=slot)
+    _write_settings(lab, region, standby)
+    _write(lab, data / "standby.signal", "")
+
+
+def slot_name(region: str) -> str:
+    """The replication slot of a region's standby."""
+    return region.replace("-", "_")
+
+
+def is_streaming(lab: Lab, primary: str, region: str) -> bool:
+    """True when the primary sends to the region's standby and the standby has replayed all there was."""
+    with session(lab, primary) as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"
+            " AND replay_lsn IS NOT NULL",
+            (region,),
+        )
+        return cursor.fetchone() is not None
+
+
+@contextmanager
+def session(lab: Lab, region: str, database: str = "postgres", user: str = "postgres") -> Iterator[Any]:
+    """A cursor on an autocommit connection. Raises LabError when the server does not let us in."""
+    options = postgres_options(lab, region, user)
+    try:
+        connection = psycopg2.connect(
+            host=options["host"], port=options["port"], user=user, dbname=database, passfile=options["passfile"],
+            sslmode="disable", connect_timeout=5,
+        )  # fmt: skip
+    except psycopg2.OperationalError as error:
+        raise LabError(f"Failed to connect to PostgreSQL of {region} as {user}: {str(error).strip()}") from error
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as cursor:
+        yield cursor
+
+
+def _create_role(cursor: Any, role: str, password: str) -> None:
+    """The server sees only the verifier, so no log of its can hold the password."""
+    verifier = encrypt_password(password, role, scope=cursor.connection, algorithm="scram-sha-256")
+    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+
+
+def _empty_data_directory(lab: Lab, region: str) -> Path:
+    data = lab.postgres_data(region)
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    data.chmod(0o700)
+    give(data, lab.account)
+    return data
+
+
+def _write_settings(lab: Lab, region: str, more: str = "") -> None:
+    text = SETTINGS.format(address=lab.address("postgres", region), port=lab.port("postgres"), region=region)
+    _write(lab, lab.postgres_data(region) / SETTINGS_FILE, text + more)
+
+
+def _write(lab: Lab, path: Path, text: str) -> None:
+    write_text(path, text)
+    give(path, lab.account)
+
+
+def _run(lab: Lab, program: str, *arguments: str, passfile: Path | None = None) -> None:
+    """Run one of PostgreSQL's programs as its user. Raises LabError with what it said."""
+    env = environment(lab) | ({"PGPASSFILE": str(passfile)} if passfile else {})
+    done = subprocess.run(
+        [str(lab.postgres_bin / program), *arguments], cwd="/", env=env, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, **credentials(lab.account),
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise LabError(f"Failed to run {program}: {done.stderr.strip() or done.stdout.strip()}")
