@@ -1,0 +1,1 @@
+"""Container images as OCI layouts on disk, and a registry that serves them."""
