@@ -1,4 +1,4 @@
-"""From what the client and the observer saw to what a report needs: outage, lost acknowledged writes, writable primaries."""
+"""From what client and observer saw to what a report needs: outage, lost acknowledged writes, writable primaries."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import dns.exception
 import dns.message
 import dns.query
+import dns.rcode
 import dns.rdatatype
 
 
