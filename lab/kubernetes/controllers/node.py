@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..admission import NOT_READY, UNREACHABLE
+from ..admission import NOT_READY, UNREACHABLE, UNSCHEDULABLE
 from ..storage import DELETED, Event
 from ..values import timestamp
 from .base import LEASES, NODES, PODS, Controller, Key, condition, is_over, is_true, key_of
 
 Json = dict[str, Any]
 LEASE_NAMESPACE = "kube-node-lease"
-UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 TTL_ANNOTATION = "node.alpha.kubernetes.io/ttl"
 _REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 _PRESSURE_TAINTS = {

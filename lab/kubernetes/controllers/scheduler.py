@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from ..admission import UNSCHEDULABLE
 from ..pod_defaults import requests_of
 from ..selectors import match_expressions
 from ..storage import DELETED, Event
@@ -141,7 +142,8 @@ def _misfit(pod: Json, room: _Room) -> str | None:
     for taint in node.get("spec", {}).get("taints") or []:
         if taint["effect"] != "PreferNoSchedule" and tolerates(spec.get("tolerations") or [], taint) is None:
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
-    if node.get("spec", {}).get("unschedulable"):
+    cordon = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
+    if node.get("spec", {}).get("unschedulable") and tolerates(spec.get("tolerations") or [], cordon) is None:
         return "node(s) were unschedulable"
     labels = node["metadata"].get("labels") or {}
     if not (spec.get("nodeSelector") or {}).items() <= labels.items() or not _affine(spec, node, labels):
