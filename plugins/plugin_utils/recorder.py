@@ -38,7 +38,7 @@ class Recorder:
 
     def intent(self, arguments: t.Mapping[str, t.Any]) -> None:
         """Say what is about to be done, before it is done: the task's options, which hold no secret."""
-        given = {name: value for name, value in arguments.items() if value is not None and name != "record"}
+        given = {name: value for name, value in arguments.items() if name != "record"}
         self._append("intent", {"arguments": given})
 
     def outcome(self, result: t.Mapping[str, t.Any], has_effect: bool) -> None:

@@ -55,7 +55,7 @@ class RecoveryAction(ActionBase):
         try:
             recorder = self._recorder(arguments, task_vars)
             if self.has_effect:
-                recorder.intent(arguments)
+                recorder.intent(_without_nulls(arguments))
             result = self._observed(recorder, arguments, task_vars)
             recorder.outcome(result, self.has_effect)
         except RecoveryError as error:  # from the recorder: the ledger itself refused
