@@ -20,8 +20,8 @@ GUARD_MODULE = "ansible_collections.terragon.disaster_recovery.plugins.module_ut
 #: every process of a lab, and all that it starts, carries the lab's id under this name
 MARK = "DR_LAB_ID"
 STOP_GRACE_SECONDS = 5.0
-#: what ends PostgreSQL without waiting for clients, cleanly
-STOP_SIGNALS = {"postgres": signal.SIGINT}
+#: PostgreSQL's clean end that does not wait for clients; SeaweedFS would take six seconds, and nobody needs its files
+STOP_SIGNALS = {"postgres": signal.SIGINT, "witness": signal.SIGKILL, "store": signal.SIGKILL}
 
 
 @dataclass(frozen=True)

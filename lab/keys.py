@@ -1,4 +1,4 @@
-"""The lab's secrets: made new for each lab, kept in files of mode 0600 below ``private/``, never in argv or state.json."""
+"""The lab's secrets: new for each lab, in files of mode 0600 below ``private/``, never in argv or state.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.layout import Lab, write_json, write_text
 
 #: database roles; `postgres` is the superuser, and owners of the services' databases come from the catalogue
 ROLES = ("postgres", "replicator", "dr_guard", "dr_operator", "dr_observer")
-#: AWS profiles: who may do what is in lab/stores.py
+#: AWS profiles: who may do what is in lab/configs.py
 PROFILES = ("orchestrator", "guard", "witness", *REGIONS)
 #: who may talk to a region's Kubernetes API
 KUBERNETES_USERS = {
@@ -79,8 +79,9 @@ class Keys:
     def credentials(self, profiles: tuple[str, ...]) -> str:
         """An AWS shared credentials file."""
         return "\n".join(
-            f"[{profile}]\naws_access_key_id = {self.aws[profile].id}\naws_secret_access_key = {self.aws[profile].secret}\n"
-            for profile in profiles
+            f"[{profile}]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n"
+            for profile, key in self.aws.items()
+            if profile in profiles
         )
 
     def kubernetes_tokens(self, region: str) -> dict[str, dict[str, object]]:

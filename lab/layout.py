@@ -119,6 +119,11 @@ class Lab:
         return self.private / "pgpass"
 
     @property
+    def launcher(self) -> Path:
+        """A Python program that is ``python -m lab`` from any directory."""
+        return self.directory / "bin" / "dr-lab"
+
+    @property
     def client_directory(self) -> Path:
         """Where the client keeps its record."""
         return self.directory / "client"

@@ -18,6 +18,8 @@ SUBNETS = range(20, 80)
 STORE_PORTS = ("master", "volume", "filer", "s3", "master.grpc", "volume.grpc", "filer.grpc", "s3.grpc")
 STORE_PORT_BASE = 20000
 STORE_BLOCK = 32
+#: the state of a listening socket in /proc/net/tcp
+TCP_LISTEN = "0A"
 
 
 def claim_subnet(directory: Path, lab_id: str) -> str:
@@ -116,13 +118,16 @@ def _claim_path(number: int) -> Path:
 
 
 def _listeners(number: int) -> list[str]:
-    """Local addresses within 127.<number>.0.0/16 that have a TCP socket."""
-    return [address for address in _local_addresses() if address.startswith(f"127.{number}.")]
+    """Addresses within 127.<number>.0.0/16 on which something listens."""
+    return [address for address in _listening_addresses() if address.startswith(f"127.{number}.")]
 
 
-def _local_addresses() -> Iterator[str]:
+def _listening_addresses() -> Iterator[str]:
     with open("/proc/net/tcp", encoding="ascii") as table:
         next(table)
         for line in table:
-            hexadecimal = line.split()[1].partition(":")[0]
+            _, local, _, state, *_ = line.split()
+            if state != TCP_LISTEN:
+                continue
+            hexadecimal = local.partition(":")[0]
             yield socket.inet_ntoa(bytes.fromhex(hexadecimal)[::-1])

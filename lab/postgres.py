@@ -69,12 +69,15 @@ def initialise(lab: Lab, keys: Keys, region: str) -> None:
     with (data / "postgresql.conf").open("a") as file:
         file.write(f"include = '{SETTINGS_FILE}'\n")
     _write_settings(lab, region)
-    _write(lab, data / "pg_hba.conf", hba(lab))
+    _write(lab, data / "pg_hba.conf", hba())
 
 
-def hba(lab: Lab) -> str:
-    """Who may come in while nothing is fenced: everybody within the lab's network who knows a password."""
-    return f"host all all {lab.network} scram-sha-256\nhost replication replicator {lab.network} scram-sha-256\n"
+def hba() -> str:
+    """Who may come in while nothing is fenced: everybody on this machine who knows a password.
+
+    A client's own address is 127.0.0.1 unless it chooses another, so the lab's network would be too narrow.
+    """
+    return "host all all 127.0.0.0/8 scram-sha-256\nhost replication replicator 127.0.0.0/8 scram-sha-256\n"
 
 
 def launch(lab: Lab, region: str) -> None:
@@ -122,9 +125,9 @@ def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:
     data = _empty_data_directory(lab, region)
     passfile = data.with_name("replication.pgpass")
     _write(lab, passfile, keys.passfile(["replicator"]))
-    server = {"address": lab.address("postgres", primary), "port": lab.port("postgres")}
+    server = {"address": lab.address("postgres", primary), "port": str(lab.port("postgres"))}
     slot = slot_name(region)
-    _run(lab, "pg_basebackup", "-D", str(data), "-h", server["address"], "-p", str(server["port"]), "-U", "replicator",
+    _run(lab, "pg_basebackup", "-D", str(data), "-h", server["address"], "-p", server["port"], "-U", "replicator",
          "--no-password", "-X", "stream", "-C", "-S", slot, "-c", "fast", "--no-sync", passfile=passfile)  # fmt: skip
     standby = STANDBY_SETTINGS.format(**server, passfile=passfile, region=region, slot=slot)
     _write_settings(lab, region, standby)

@@ -1,0 +1,92 @@
+"""What the regions' Kubernetes API holds when the lab begins: namespaces and secrets; nodes that are ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from lab.catalogue import SERVICES
+from lab.components import Component, check_alive
+from lab.configs import context
+from lab.errors import LabError
+from lab.keys import Keys
+from lab.layout import Lab
+from lab.waiting import until
+
+TIMEOUT_SECONDS = 5.0
+
+
+def api(lab: Lab, region: str) -> client.CoreV1Api:
+    """The core API of a region."""
+    settings = client.Configuration()
+    config.load_kube_config(str(lab.kubeconfig(region)), context(lab, region), client_configuration=settings)
+    settings.retries = False
+    return client.CoreV1Api(client.ApiClient(settings))
+
+
+def fill(lab: Lab, keys: Keys, region: str) -> None:
+    """Wait for the API, then create each service's namespace and secrets."""
+    core = api(lab, region)
+
+    def answers() -> bool:
+        if region not in lab.kubeconfigs:
+            check_alive(lab, Component("kubernetes", region))
+        try:
+            core.list_namespace(_request_timeout=TIMEOUT_SECONDS)
+        except (ApiException, HTTPError):
+            return False
+        return True
+
+    until(answers, f"the Kubernetes API of {region} (log {lab.log('kubernetes', region)})", timeout=60)
+    for service in SERVICES:
+        _ensure(core.create_namespace, lambda name, body: None, {"metadata": {"name": service.name}})
+        for name, data in _secrets(keys, region, service.name, service.database_role).items():
+            body = {"metadata": {"name": name}, "type": "Opaque", "stringData": data}
+            _ensure(
+                lambda body, to=service.name: core.create_namespaced_secret(to, body),
+                lambda name, body, to=service.name: core.replace_namespaced_secret(name, to, body),
+                body,
+            )
+
+
+def wait_for_node(lab: Lab, region: str) -> None:
+    """Wait until the region's node is ready to run pods."""
+    core = api(lab, region)
+
+    def ready() -> bool:
+        check_alive(lab, Component("node", region))
+        return node_is_ready(core, f"node-{region}")
+
+    until(ready, f"the node of {region} (log {lab.log('node', region)})", timeout=60)
+
+
+def node_is_ready(core: client.CoreV1Api, name: str) -> bool:
+    """True when the API says so."""
+    try:
+        node = core.read_node(name, _request_timeout=TIMEOUT_SECONDS)
+    except (ApiException, HTTPError):
+        return False
+    return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or [])
+
+
+def _secrets(keys: Keys, region: str, service: str, role: str) -> dict[str, dict[str, str]]:
+    key = keys.aws[region]
+    return {
+        f"{service}-database": {"PGPASSWORD": keys.database[role]},
+        f"{service}-models": {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret},
+    }
+
+
+def _ensure(create: Callable[..., Any], replace: Callable[..., Any], body: dict[str, Any]) -> None:
+    """Create an object, or replace the one that a cluster of the user's own still has."""
+    name = body["metadata"]["name"]
+    try:
+        create(body)
+    except ApiException as error:
+        if error.status != 409:
+            raise LabError(f"Failed to create {name}: {error.status} {error.reason}") from error
+        replace(name, body)

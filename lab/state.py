@@ -1,0 +1,97 @@
+"""``state.json``: where everything of the lab is. The lab's inventory reads it; no secret is in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab.catalogue import (
+    ACTIVE,
+    IMAGE,
+    LEASE_BUCKET,
+    LEDGER_BUCKET,
+    MODEL_BUCKET,
+    REGIONS,
+    SERVICES,
+    ZONE,
+)
+from lab.components import address_of, region_components
+from lab.configs import context, postgres_options, public_url
+from lab.layout import Lab, write_json
+from lab.names import aws_option
+from lab.stores import store_option
+
+FILE = "state.json"
+
+
+def write(lab: Lab, digest: str) -> None:
+    """Write the file; ``digest`` is that of the services' image."""
+    write_json(lab.directory / FILE, describe(lab, digest), 0o644)
+
+
+def describe(lab: Lab, digest: str) -> dict[str, Any]:
+    """The whole state."""
+    address, port = lab.resolver
+    return {
+        "directory": str(lab.directory),
+        "python": lab.python,
+        "subnet": lab.subnet,
+        "zone": {"name": ZONE, "id": lab.zone_id},
+        "witness": {
+            "leases": store_option(lab, "witness", None, LEASE_BUCKET, "orchestrator"),
+            "ledger": store_option(lab, "ledger", None, LEDGER_BUCKET, "orchestrator"),
+            "guard_leases": store_option(lab, "witness", None, LEASE_BUCKET, "guard"),
+        },
+        "aws": aws_option(lab),
+        "dns": {
+            "authoritative": [{"name": "route53", "address": lab.address("authority"), "port": lab.port("authority")}],
+            "resolvers": [{"name": "lab", "address": address, "port": port}],
+        },
+        "active_region_at_start": ACTIVE,
+        "regions": {region: _region(lab, region, digest) for region in REGIONS},
+        "services": {
+            service.name: {
+                "url": public_url(lab, service.host),
+                "database": service.database,
+                "tier": service.tier,
+            }
+            for service in SERVICES
+        },
+        "client": {"directory": str(lab.client_directory), "config": str(lab.config("client"))},
+        "observer": {"path": str(lab.observer_file)},
+    }
+
+
+def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
+    data = lab.postgres_data(region)
+    registry = f"{lab.address('registry', region)}:{lab.port('registry')}"
+    command = [lab.python, str(lab.launcher), "--directory", str(lab.directory), "run"]
+    return {
+        "name": region,
+        "kubernetes": {"kubeconfig": str(lab.kubeconfig(region)), "context": context(lab, region)},
+        "postgres": postgres_options(lab, region, "dr_operator"),
+        "guard": {
+            "config": str(lab.guard_config(region)),
+            "postgres": postgres_options(lab, region, "dr_guard"),
+            "data_directory": str(data),
+            "hba_file": str(data / "pg_hba.conf"),
+            "start_argv": [*command, "postgres", region],
+            "restart_argv": [*command, "guard", region],
+            "state_directory": str(lab.state("guard", region)),
+        },
+        "registry": registry,
+        "images": {service.name: f"{registry}/{IMAGE}@{digest}" for service in SERVICES},
+        "s3": store_option(lab, f"models-{region}", region, MODEL_BUCKET, region),
+        "endpoints": {
+            service.name: {
+                "address": lab.address(service.name, region),
+                "port": lab.port("loadbalancer"),
+                "url": f"http://{lab.address(service.name, region)}:{lab.port('loadbalancer')}",
+                "values": [lab.address(service.name, region)],
+            }
+            for service in SERVICES
+        },
+        "components": [
+            {"kind": component.kind, "address": address_of(lab, component)}
+            for component in region_components(lab, region)
+        ],
+    }
