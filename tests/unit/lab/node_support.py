@@ -13,11 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from kubernetes.client import AppsV1Api, CoreV1Api
+
+from lab.node.cluster import ClusterError, call, connect
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_SECONDS = 30.0
@@ -157,3 +160,54 @@ class Postgres:
     def _run(self, program: str, *arguments: object) -> None:
         command = [*self._as_user, str(self.programs / program), *map(str, arguments)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+class Kubernetes:
+    """An API server of the lab's emulator, on an address that stays the same over restarts."""
+
+    def __init__(self, directory: Path, host: str) -> None:
+        self.directory = directory
+        self.host, self.port = host, free_port(host)
+        self.url = f"http://{host}:{self.port}"
+        self.kubeconfig = directory / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(_kubeconfig(self.url)))
+        self.client = connect(self.kubeconfig, None)
+        self.core = CoreV1Api(self.client)
+        self.apps = AppsV1Api(self.client)
+        self._exit = ExitStack()
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        tokens = {"drill": {"user": "admin", "groups": ["system:masters"]}}
+        state = self.directory / "state"
+        config = {"host": self.host, "port": self.port, "state_directory": str(state), "tokens": tokens}
+        self._exit.enter_context(running_module("lab.kubernetes", config, self.directory))
+        wait_until(lambda: listens(self.host, self.port), "the API server to listen")
+
+    def stop(self) -> None:
+        """Stop; the state stays."""
+        self._exit.close()
+
+    def namespace(self, name: str) -> None:
+        """Create a namespace."""
+        self.core.create_namespace({"metadata": {"name": name}})
+
+    def pod(self, namespace: str, name: str) -> dict[str, Any]:
+        """A pod as it is now, or an empty document."""
+        try:
+            return call(self.core.read_namespaced_pod, name, namespace)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            return {}
+
+
+def _kubeconfig(url: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": url}}],
+        "users": [{"name": "lab", "user": {"token": "drill"}}],
+    }
