@@ -1,7 +1,7 @@
 # Everything runs from a plain checkout: `make drill`, `make test`. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup drill test lint types unit sanity artefact drills lab-up lab-down lab-status lab-break lab-heal bench build clean
+.PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean
 
 DRILL ?= region_loss
 DRILLS := region_loss
@@ -21,8 +21,8 @@ setup: ## Virtual environment and packages (every other target does this by itse
 drill: setup ## Break the two-region lab and recover it: make drill [DRILL=region_loss]
 	@tools/drill.sh $(DRILL)
 
-test: setup ## What gates a change: lint, types, unit tests, sanity on the built artefact, drills
-	@tools/stage.sh lint types unit artefact sanity drills
+test: setup ## What gates a change: lint, types, unit tests, the built artefact and its sanity, refusals, drills
+	@tools/stage.sh lint types unit artefact sanity refusals drills
 
 lint: setup ## ansible-lint (production), yamllint, ruff
 	@ruff check .
@@ -41,6 +41,9 @@ sanity: setup ## ansible-test sanity on the built artefact
 
 artefact: setup ## Build the collection, install it elsewhere, run it there and under ansible-runner
 	@$(PYTHON_IN) -m pytest tests/artefact
+
+refusals: setup ## Bad input against a healthy lab: refused, named, nothing changed
+	@$(PYTHON_IN) -m pytest tests/refusals
 
 drills: setup ## All drills that gate
 	@for drill in $(DRILLS); do tools/drill.sh $$drill || exit 1; done
