@@ -8,6 +8,8 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import datetime as dt
+import random
+import threading
 from dataclasses import dataclass
 
 from .clock import from_iso, utc_now
@@ -76,7 +78,7 @@ def _scale(api: KubernetesApi, wanted: Wanted, observed: Observed, order: Order)
     """Set the scale under the condition that it is decided on; decide again when that does not hold."""
     path = f"{wanted.key.path}/scale"
     replicas, version = observed.replicas, observed.resource_version
-    for _try in range(_TRIES):
+    for attempt in range(_TRIES):
         goal = target(wanted, replicas, order)
         if replicas == goal:
             return goal, False
@@ -85,9 +87,15 @@ def _scale(api: KubernetesApi, wanted: Wanted, observed: Observed, order: Order)
             api.patch(path, body, MERGE_PATCH, order.dry_run)
             return goal, True
         except Conflict:
+            _step_aside(attempt)
             scale = api.get(path)
             replicas, version = int(scale["spec"].get("replicas", 0)), str(scale["metadata"]["resourceVersion"])
     raise RecoveryError(failed("scale", str(wanted.key), f"somebody else changed it {_TRIES} times meanwhile"))
+
+
+def _step_aside(attempt: int) -> None:
+    """Give whoever writes at the same time a moment, another one each time."""
+    threading.Event().wait(random.uniform(0, 0.01 * 2 ** min(attempt, 4)))
 
 
 def _with_images(observed: Observed, images: dict[str, str]) -> Json:
@@ -106,12 +114,12 @@ def _with_restart() -> Json:
 
 
 def _patch_template(api: KubernetesApi, wanted: Wanted, template: Json, order: Order) -> None:
-    for _try in range(_TRIES):
+    for attempt in range(_TRIES):
         try:
             api.patch(wanted.key.path, {"spec": {"template": template}}, STRATEGIC_PATCH, order.dry_run)
             return
         except Conflict:
-            continue
+            _step_aside(attempt)
     raise RecoveryError(failed("change", str(wanted.key), f"somebody else changed it {_TRIES} times meanwhile"))
 
 
