@@ -136,7 +136,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
                     "host": lab.address(service.name, region),
                     "port": lab.port("loadbalancer"),
                     "namespace": service.name,
-                    "selector": {"app": service.name},
+                    "selector": f"app={service.name}",
                     "target_port": CONTAINER_PORT,
                 }
                 for service in SERVICES

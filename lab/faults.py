@@ -10,7 +10,7 @@ from lab.components import Component, recorded, region_components, start
 from lab.errors import LabError
 from lab.layout import Lab
 from lab.processes import kill_at_once
-from lab.shutdown import recorded_pods
+from lab.shutdown import containers
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def hit(lab: Lab, component: Component) -> bool:
 def _kill_region(lab: Lab, region: str) -> str:
     """Everything of the region dies in one instant, pods and guard included, as when its power fails."""
     roots = [process for one in region_components(lab, region) if (process := recorded(lab, one)) is not None]
-    killed = kill_at_once([*roots, *recorded_pods(lab, region)])
+    killed = kill_at_once([*roots, *containers(lab, region)])
     return f"region {region}: killed {len(killed)} processes"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from lab.layout import FILE, Lab
 from lab.ports import release_subnet
 from lab.processes import ProcessId, family, kill_at_once, marked
 
+#: what a node agent gives every container's environment, with its own directory as the value
+CONTAINER_MARK = "LAB_NODE_DIRECTORY"
 #: stopped first: they act on the others
 FIRST = ("client", "observer", "guard", "node", "loadbalancer")
 #: what a lab leaves when it stops: logs, and what client, observer and the incidents' ledgers say
@@ -35,17 +36,13 @@ def stop_lab(lab: Lab) -> None:
 
 
 def orphans(lab: Lab) -> list[ProcessId]:
-    """Processes of the lab that no running component has: they bear its mark, or a node wrote them down."""
-    return [*marked(MARK, lab.id), *(one for region in REGIONS for one in recorded_pods(lab, region))]
+    """Processes of the lab that no running component has: they bear its mark, or that of one of its nodes."""
+    return [*marked(MARK, lab.id), *(one for region in REGIONS for one in containers(lab, region))]
 
 
-def recorded_pods(lab: Lab, region: str) -> list[ProcessId]:
-    """The containers that a region's node agent has written down."""
-    found = []
-    for path in lab.state("node", region).glob("**/process.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found.append(ProcessId.from_json(json.loads(path.read_text())))
-    return found
+def containers(lab: Lab, region: str) -> list[ProcessId]:
+    """The processes of a region's pods."""
+    return marked(CONTAINER_MARK, str(lab.state("node", region)))
 
 
 def remove_state(directory: Path) -> None:
