@@ -6,8 +6,9 @@ One JSON object a lease in each store. Whoever holds it replaces the object it l
 whoever takes it over does the same with the next epoch. The epoch is the fencing token: it only grows.
 Two majorities meet in at least one store, so a holder that lost the lease cannot renew it.
 
-Time is the store's: how long ago the holder renewed is the distance of two of the store's own times
-(`Date` less `Last-Modified`), so a holder or reader whose clock is minutes off changes nothing.
+Time is the stores': how long ago anybody wrote is the distance of two times of one store (`Date` less
+`Last-Modified`), and the end of a holder's time is kept by each store's own clock. A holder, a reader or a store
+whose clock is minutes off changes nothing; clocks that run at other rates are what the allowance is for.
 
 PRIVATE to the collection.
 """
@@ -15,16 +16,25 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import datetime as dt
-import json
+import queue
+import threading
+import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+import uuid
+from dataclasses import replace
 
 from .clock import to_iso, utc_now
 from .errors import RecoveryError, Refused, Unreachable
-from .object_store import ObjectMissing, ObjectStore, PreconditionFailed
+from .lease_record import LeaseRecord, LeaseView, Predecessor
+from .object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject
+
+__all__ = ["Lease", "LeaseLost", "LeaseRecord", "LeaseUnavailable", "LeaseView", "Predecessor"]
 
 R = t.TypeVar("R")
+Found = tuple[LeaseRecord, StoredObject]
+
+#: Seconds that a slow store is waited for once a majority has answered.
+_GRACE = 0.25
 
 
 class LeaseUnavailable(Unreachable):
@@ -35,92 +45,14 @@ class LeaseLost(Refused):
     """Another holder or another epoch stands in a majority of the stores."""
 
 
-@dataclass(frozen=True)
-class Predecessor:
-    """Who held the lease before, and when it is certain that this holder has stopped."""
-
-    holder: str
-    epoch: int
-    #: by the store's clock: last renewal + its TTL + clock allowance, rounded up; None if the lease was released
-    expires_at: str | None
-    renewed_at: str | None = None
-    samples: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class LeaseRecord:
-    """What a lease object says. Times are RFC 3339 by the writer's clock; `samples` are (time, LSN), oldest first."""
-
-    key: str
-    holder: str
-    epoch: int
-    ttl_seconds: float
-    sequence: int = 0
-    renewed_at: str = ""
-    claimed_by: str = ""
-    released: bool = False
-    samples: tuple[tuple[str, str], ...] = ()
-    data: dict[str, t.Any] = field(default_factory=dict)
-    previous: Predecessor | None = None
-
-    def to_bytes(self) -> bytes:
-        """Serialise."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @classmethod
-    def from_bytes(cls, body: bytes) -> LeaseRecord:
-        """Parse; raises RecoveryError when the object is no lease."""
-        try:
-            raw = json.loads(body)
-            old = raw.pop("previous", None)
-            samples = _samples(raw.pop("samples", ()))
-            previous = Predecessor(**{**old, "samples": _samples(old.get("samples", ()))}) if old else None
-            return cls(**raw, samples=samples, previous=previous)
-        except (ValueError, TypeError) as error:
-            raise RecoveryError(f"Failed to read a lease: the object is not a lease record ({error}).") from error
-
-
-@dataclass(frozen=True)
-class LeaseView:
-    """A lease as a majority of the stores showed it. `etags` holds only stores that answered (None: no object)."""
-
-    record: LeaseRecord | None
-    etags: dict[str, str | None]
-    #: how many stores show exactly this record's epoch
-    agreeing: int = 0
-    #: how many it takes
-    majority: int = 1
-    #: seconds that have certainly passed since anybody wrote this lease, by the stores' clocks
-    age_seconds: float = 0.0
-    #: latest store time at which anybody, of any epoch, can have written (rounded up to the next second)
-    written_before: dt.datetime | None = None
-    #: earliest store time at which the stores can have been read
-    observed_at: dt.datetime | None = None
-    errors: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def released(self) -> bool:
-        """True when nobody holds the lease."""
-        return self.record is None or self.record.released
-
-    def held_by(self, holder: str) -> bool:
-        """True when a majority shows this holder, unreleased. Says nothing of expiry."""
-        record = self.record
-        return record is not None and record.holder == holder and not record.released and self.agreeing >= self.majority
-
-    def expires_at(self, allowance: float) -> dt.datetime | None:
-        """Store time at which whoever wrote last has certainly stopped; None when nobody holds the lease."""
-        if self.record is None or self.record.released or self.written_before is None:
-            return None
-        return self.written_before + dt.timedelta(seconds=self.record.ttl_seconds + allowance)
-
-
 class Lease:
     """One lease over one or several stores. Use one instance a process; renewals remember each store's ETag."""
 
     def __init__(self, key: str, stores: t.Sequence[ObjectStore]) -> None:
         if not stores:
             raise RecoveryError(f"Failed to open lease {key}: it names no store. List one witness store, or three.")
+        if len({store.name for store in stores}) < len(stores):
+            raise RecoveryError(f"Failed to open lease {key}: two stores share a name. Give each its own.")
         self.key = key
         self.stores = list(stores)
         self.majority = len(self.stores) // 2 + 1
@@ -131,31 +63,38 @@ class Lease:
         return cls(options["key"], [ObjectStore(store) for store in options["stores"]])
 
     def read(self) -> LeaseView:
-        """Return the newest record that a majority can vouch for. Raises LeaseUnavailable."""
+        """Return the newest record that the answering majority shows. Raises LeaseUnavailable."""
         answers = self._each(self._read_one)
         errors = {name: str(got) for name, got in answers.items() if isinstance(got, Exception)}
         good = {name: got for name, got in answers.items() if not isinstance(got, Exception)}
         self._need_majority("read", len(good), errors)
-        found = [got for got in good.values() if got is not None]
+        found = {name: got for name, got in good.items() if got is not None}
         etags = {name: (got[1].etag if got else None) for name, got in good.items()}
         if not found:
             return LeaseView(None, etags, majority=self.majority, errors=errors)
-        newest = max((record for record, _stored in found), key=lambda r: (r.epoch, r.sequence))
-        # Expiry counts from the last write of any epoch: a claim that reached only a minority leaves the
-        # older holder renewing in the others.
+        records = sorted((record for record, _stored in found.values()), key=lambda r: (r.epoch, r.sequence))
+        newest = records[-1]
         return LeaseView(
             record=newest,
             etags=etags,
-            agreeing=sum(record.epoch == newest.epoch for record, _stored in found),
+            agreeing=sum(record.epoch == newest.epoch for record in records),
             majority=self.majority,
-            age_seconds=min(stored.age_at_least for _record, stored in found),
-            written_before=max(stored.modified for _record, stored in found) + dt.timedelta(seconds=1),
-            observed_at=min(stored.observed for _record, stored in found),
+            standing=self._standing(records, len(self.stores) - len(good)),
+            ttl_seconds=max(record.ttl_seconds for record in records),
+            last_writes=self._last_writes(found),
+            observed={name: stored.observed for name, (_record, stored) in found.items()},
             errors=errors,
         )
 
     def claim(
-        self, view: LeaseView, holder: str, ttl: float, *, allowance: float, claimed_by: str, data: dict | None = None
+        self,
+        view: LeaseView,
+        holder: str,
+        ttl: float,
+        *,
+        allowance: float,
+        claimed_by: str,
+        data: dict[str, t.Any] | None = None,
     ) -> LeaseView:
         """Take the lease for `holder` with the next epoch, over exactly what `view` showed.
 
@@ -163,25 +102,36 @@ class Lease:
         reads the lease later, after any crash, knows how long to wait. Raises LeaseLost when somebody
         else wrote in between (read again and decide again), LeaseUnavailable without a majority.
         """
-        old = view.record
-        expires = view.expires_at(allowance)
-        previous: Predecessor | None = None
-        if old is not None:
-            ends = None if expires is None else to_iso(expires)
-            previous = Predecessor(old.holder, old.epoch, ends, old.renewed_at or None, old.samples)
-            if old.holder == holder and old.previous is not None:  # our own claim, repeated: keep the first story
-                previous = replace(old.previous, expires_at=ends or old.previous.expires_at)
         record = LeaseRecord(
             key=self.key,
             holder=holder,
-            epoch=(old.epoch if old else 0) + 1,
+            epoch=(view.record.epoch if view.record else 0) + 1,
             ttl_seconds=ttl,
             renewed_at=to_iso(utc_now()),
             claimed_by=claimed_by,
+            claim=uuid.uuid4().hex,
             data=data or {},
-            previous=previous,
+            previous=view.predecessor(holder, allowance),
         )
         return self._write(record, view, "claim", adopt_older=False)
+
+    def time_at_least(self, moment: float) -> dt.datetime | None:
+        """Return a time that every known store's clock had certainly reached at `moment` of time.monotonic().
+
+        None before a majority has answered at least once.
+        """
+        known = [bound for store in self.stores if (bound := store.clock.at_least(moment)) is not None]
+        return min(known) if len(known) >= self.majority else None
+
+    def remaining(self, previous: Predecessor, view: LeaseView) -> float:
+        """Seconds until `previous` has certainly stopped, now, by all that is known of the stores' clocks."""
+        now = time.monotonic()
+        observed = dict(view.observed)
+        for store in self.stores:
+            bound = store.clock.at_least(now)
+            if bound is not None and store.name in observed:
+                observed[store.name] = max(bound, observed[store.name])
+        return replace(view, observed=observed).remaining(previous)
 
     def renew(self, view: LeaseView, **changes: t.Any) -> LeaseView:
         """Write the holder's next renewal over what `view` showed; `changes` replace fields of the record.
@@ -191,6 +141,9 @@ class Lease:
         """
         if view.record is None:
             raise LeaseLost(f"Failed to renew lease {self.key}: nobody has claimed it.")
+        if view.agreeing < view.majority:
+            holder = view.record.holder
+            raise LeaseLost(f"Failed to renew lease {self.key}: the claim of {holder} reached too few stores.")
         old = view.record
         record = replace(old, sequence=old.sequence + 1, renewed_at=to_iso(utc_now()), **changes)
         return self._write(record, view, "renew", adopt_older=True)
@@ -240,20 +193,52 @@ class Lease:
         except ObjectMissing:
             return None
         there = LeaseRecord.from_bytes(stored.body)
-        same = (there.holder, there.epoch, there.claimed_by) == (record.holder, record.epoch, record.claimed_by)
-        if (same and there.sequence <= record.sequence) or (adopt_older and there.epoch < record.epoch):
+        if (there.same_claim(record) and there.sequence <= record.sequence) or (
+            adopt_older and there.epoch < record.epoch
+        ):
             return stored.etag
         raise PreconditionFailed(f"Lease {self.key} in {store} is held by {there.holder} with epoch {there.epoch}.")
 
-    def _read_one(self, store: ObjectStore) -> tuple[LeaseRecord, t.Any] | None:
+    def _read_one(self, store: ObjectStore) -> Found | None:
         try:
             stored = store.get(self.key)
         except ObjectMissing:
             return None
         return LeaseRecord.from_bytes(stored.body), stored
 
+    def _standing(self, records: t.Sequence[LeaseRecord], silent: int) -> LeaseRecord:
+        """Return the newest record that a majority may hold: a claim that reached too few stores never stood."""
+        for record in reversed(records):
+            showing = sum(other.same_claim(record) for other in records)
+            if showing + silent >= self.majority:
+                return record
+        return records[-1]
+
+    def _last_writes(self, found: dict[str, Found]) -> dict[str, dt.datetime]:
+        """By each store's own clock: the latest moment at which anybody can have written to any of them.
+
+        A claim that reached only a minority leaves the older holder renewing in the others, so the last
+        write of any epoch counts; what other stores saw is carried over by how long ago they saw it.
+        """
+        writes = {
+            name: stored.received - stored.age_at_least for name, (_record, stored) in found.items()
+        }  # on our monotonic clock, no earlier than the write
+        latest: dict[str, dt.datetime] = {}
+        for store in self.stores:
+            if store.name not in found:
+                continue
+            own = found[store.name][1].modified + dt.timedelta(seconds=1)
+            others = max((moment for name, moment in writes.items() if name != store.name), default=None)
+            carried = None if others is None else store.clock.at_most(others)
+            latest[store.name] = own if carried is None else max(own, carried)
+        return latest
+
     def _each(self, call: t.Callable[[ObjectStore], R]) -> dict[str, R | RecoveryError]:
-        """Ask all stores at once; an error is an answer too."""
+        """Ask all stores at once; an error is an answer too.
+
+        Once a majority has answered well, a store that hangs is not waited for: a renewal must not take as
+        long as its slowest store.
+        """
 
         def ask(store: ObjectStore) -> R | RecoveryError:
             try:
@@ -263,8 +248,21 @@ class Lease:
 
         if len(self.stores) == 1:
             return {self.stores[0].name: ask(self.stores[0])}
-        with ThreadPoolExecutor(len(self.stores)) as pool:
-            return dict(zip([store.name for store in self.stores], pool.map(ask, self.stores), strict=True))
+        inbox: queue.SimpleQueue[tuple[str, R | RecoveryError]] = queue.SimpleQueue()
+        for store in self.stores:
+            work = threading.Thread(target=lambda one=store: inbox.put((one.name, ask(one))), daemon=True)
+            work.start()
+        answers: dict[str, R | RecoveryError] = {}
+        while len(answers) < len(self.stores):
+            enough = sum(not isinstance(got, Exception) for got in answers.values()) >= self.majority
+            try:
+                name, got = inbox.get(timeout=_GRACE if enough else None)
+            except queue.Empty:
+                break
+            answers[name] = got
+        for store in self.stores:
+            answers.setdefault(store.name, Unreachable(f"{store} did not answer as fast as the majority"))
+        return answers
 
     def _need_majority(self, verb: str, count: int, errors: dict[str, str]) -> None:
         if count >= self.majority:
@@ -274,7 +272,3 @@ class Lease:
             f"Failed to {verb} lease {self.key}: {count} of {len(self.stores)} witness stores answered, "
             f"{self.majority} are needed. Check the witness. ({reasons})"
         )
-
-
-def _samples(raw: t.Iterable[t.Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((str(time), str(lsn)) for time, lsn in raw)

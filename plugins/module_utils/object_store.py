@@ -5,13 +5,17 @@
 Conditions are S3's own: `If-None-Match: *` creates only what is absent, `If-Match: <etag>` replaces
 only what was read (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
 
+Every answer also shows the store's clock: leases count time by it, never by the clock of this machine.
+
 PRIVATE to the collection.
 """
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import email.utils
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -19,9 +23,10 @@ from . import aws
 from .errors import RecoveryError, Unreachable, failed
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 except ImportError:  # aws.client() names the missing library
     BotoCoreError = ClientError = Exception  # type: ignore[assignment,misc]
+    NoCredentialsError = PartialCredentialsError = Exception  # type: ignore[assignment,misc]
 
 
 class ObjectMissing(RecoveryError):
@@ -32,6 +37,34 @@ class PreconditionFailed(RecoveryError):
     """Somebody else wrote first (S3 answered 412 or 409)."""
 
 
+class StoreClock:
+    """The store's clock, between bounds, at any moment of this machine's monotonic clock.
+
+    Each answer carries the store's time (`Date`, rounded down to the second), made between our request and its
+    arrival. That bounds the store's clock from both sides; several answers narrow the bounds to much less than
+    a second. Only recent answers count, so that two clocks of different rates do not drift apart.
+    """
+
+    RECENT = 64
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[dt.datetime, float, float]] = collections.deque(maxlen=self.RECENT)
+
+    def observe(self, date: dt.datetime, sent: float, received: float) -> None:
+        """Learn from one answer; `sent` and `received` are time.monotonic() around it."""
+        self._seen.append((date, sent, received))
+
+    def at_least(self, moment: float) -> dt.datetime | None:
+        """Return a time that the store's clock had certainly reached at `moment`; None before any answer."""
+        bounds = [date + dt.timedelta(seconds=moment - received) for date, _sent, received in tuple(self._seen)]
+        return max(bounds, default=None)
+
+    def at_most(self, moment: float) -> dt.datetime | None:
+        """Return a time that the store's clock had certainly not passed at `moment`; None before any answer."""
+        bounds = [date + dt.timedelta(seconds=1 + moment - sent) for date, sent, _received in tuple(self._seen)]
+        return min(bounds, default=None)
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object as one GET saw it. Both times are the store's own clock, to the second, rounded down."""
@@ -40,6 +73,8 @@ class StoredObject:
     etag: str
     modified: dt.datetime
     observed: dt.datetime
+    #: time.monotonic() by which the answer was here
+    received: float = 0.0
 
     @property
     def age_at_least(self) -> float:
@@ -54,6 +89,7 @@ class ObjectStore:
         self.name: str = options["name"]
         self.bucket: str = options["bucket"]
         self.prefix: str = options.get("prefix") or ""
+        self.clock = StoreClock()
         self._client = aws.client("s3", options)
 
     def __str__(self) -> str:
@@ -62,12 +98,16 @@ class ObjectStore:
     def get(self, key: str) -> StoredObject:
         """Return the object. Raises ObjectMissing."""
         answer = self._call("read", key, "get_object")
-        return StoredObject(
-            body=answer["Body"].read(),
-            etag=answer["ETag"],
-            modified=answer["LastModified"],
-            observed=_date(answer),
-        )
+        received = time.monotonic()
+        try:
+            body = answer["Body"].read()
+        except BotoCoreError as error:
+            raise Unreachable(failed("read", f"{key} in {self}", error, "Retry.")) from error
+        observed = _date(answer)
+        if observed is None:
+            remedy = "Leases need the store's clock; let the proxy in front of it pass the header on."
+            raise RecoveryError(failed("read", f"{key} in {self}", "the answer has no Date header", remedy))
+        return StoredObject(body, answer["ETag"], answer["LastModified"], observed, received)
 
     def put(
         self,
@@ -91,7 +131,10 @@ class ObjectStore:
         if retain_until is not None:
             arguments.update(ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=retain_until)
             arguments["ChecksumAlgorithm"] = "SHA256"  # S3 wants an integrity header on locked objects
-        return self._call("write", key, "put_object", **arguments)["ETag"]
+        try:
+            return self._call("write", key, "put_object", **arguments)["ETag"]
+        except ObjectMissing as error:  # what S3 answers to If-Match where nothing is
+            raise PreconditionFailed(str(error)) from error
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return all keys below `prefix`, sorted, without the store's own prefix."""
@@ -108,9 +151,13 @@ class ObjectStore:
         name = "Prefix" if method == "list_objects_v2" else "Key"
         arguments.update({"Bucket": self.bucket, name: self.prefix + key})
         what = f"{key or 'objects'} in {self}"
+        sent = time.monotonic()
         try:
-            return getattr(self._client, method)(**arguments)
+            answer = getattr(self._client, method)(**arguments)
+            self._learn(answer, sent)
+            return answer
         except ClientError as error:
+            self._learn(error.response, sent)
             code = str(error.response.get("Error", {}).get("Code", ""))
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if code == "NoSuchBucket":
@@ -124,10 +171,19 @@ class ObjectStore:
             if status >= 500 or status == 429:
                 raise Unreachable(failed(verb, what, error, "Retry, or check the store's health.")) from error
             raise RecoveryError(failed(verb, what, error, "Check the store's credentials and permissions.")) from error
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            remedy = "Set the store's profile or credentials_file."
+            raise RecoveryError(failed(verb, what, error, remedy)) from error
         except BotoCoreError as error:
             raise Unreachable(failed(verb, what, error, "Check the store's endpoint and the network to it.")) from error
 
+    def _learn(self, answer: t.Mapping[str, t.Any], sent: float) -> None:
+        date = _date(answer)
+        if date is not None:
+            self.clock.observe(date, sent, time.monotonic())
 
-def _date(answer: t.Mapping[str, t.Any]) -> dt.datetime:
-    """Return the store's clock as its Date header gives it."""
-    return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+def _date(answer: t.Mapping[str, t.Any]) -> dt.datetime | None:
+    """Return the store's clock as the answer's Date header gives it."""
+    header = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return email.utils.parsedate_to_datetime(header) if header else None
