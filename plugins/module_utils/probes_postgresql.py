@@ -68,6 +68,11 @@ def _ask(
         )
         _await(connection, deadline)
         cursor = connection.cursor()
+        # A check only looks, and what we no longer wait for is not left running. Local to the transaction, because
+        # behind a pooler a session's settings are other clients' too.
+        milliseconds = max(1, round(deadline.remaining * 1000))
+        cursor.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
+        _await(connection, deadline)
         # psql's spelling of every value, not Python's: t and f, 1.50, 2026-01-01.
         extensions.register_type(extensions.new_type(tuple(extensions.string_types), "text", _as_text), cursor)
         cursor.execute(query)

@@ -54,7 +54,8 @@ options:
           - C(http) sends one request to O(checks[].url). Redirects are answers, they are not followed.
           - C(tcp) opens a connection to O(checks[].host) and O(checks[].port).
           - C(dns) asks for the records in O(checks[].dns).
-          - C(postgresql) runs O(checks[].query) and compares its single value with O(checks[].expect).
+          - C(postgresql) runs O(checks[].query) in a read-only transaction and compares its single value with
+            O(checks[].expect).
           - C(write_read) writes a fresh identifier to O(checks[].url) and reads it back from O(checks[].read_url).
             It leaves that record in the service.
         type: str
