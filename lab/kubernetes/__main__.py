@@ -16,19 +16,21 @@ from aiohttp import web
 from .cluster import Cluster
 from .config import Config, ConfigError, load_config
 from .http import ApiServer
+from .storage import StateError
 
 log = logging.getLogger("lab.kubernetes")
 SHUTDOWN_SECONDS = 1.0
 
 
 async def serve(config: Config) -> None:
-    """Serve until a signal arrives. OSError where the address is taken, sqlite3.Error where the state cannot be used."""
+    """Serve until a signal arrives. OSError for a taken address, StateError for unusable state."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     cluster = Cluster(config)
-    runner = web.AppRunner(ApiServer(cluster, config).application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    app = ApiServer(cluster, config).application()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
         await runner.setup()
         await web.TCPSite(runner, config.host, config.port, reuse_address=True, ssl_context=_tls(config)).start()
@@ -60,6 +62,9 @@ def main() -> int:
     except ConfigError as problem:
         log.error("%s", problem)
         return 2
+    except StateError as problem:
+        log.error("%s", problem)
+        return 1
     except (OSError, sqlite3.Error) as problem:
         log.error("Failed to serve the Kubernetes API: %s", problem)
         return 1

@@ -44,7 +44,7 @@ def identify(resource: Resource, obj: Json, namespace: str) -> None:
 
 
 def admit(store: Store, resource: Resource, obj: Json) -> None:
-    """Add what admission adds on creation, in place. ApiError 403 where the namespace is being deleted, 404 where it is not."""
+    """Add what admission adds on creation, in place. ApiError 404 without the namespace, 403 when it is going."""
     if resource.namespaced:
         _check_namespace(store, resource, obj)
     change = _ADMIT.get(resource.kind)
@@ -123,6 +123,22 @@ def _service(store: Store, obj: Json) -> None:
     spec["clusterIPs"] = [spec["clusterIP"]]
     if spec["type"] in ("NodePort", "LoadBalancer"):
         _node_ports(obj, services)
+
+
+def inherit(resource: Resource, before: Json, after: Json) -> None:
+    """Keep, in place, what the server gave an object and a replacing client leaves out: a service's addresses."""
+    if resource.kind != "Service" or after.get("spec", {}).get("type") == "ExternalName":
+        return
+    spec, old = after.setdefault("spec", {}), before["spec"]
+    for field in ("clusterIP", "clusterIPs"):
+        if not spec.get(field) and field in old:
+            spec[field] = old[field]
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        given = {(port.get("port"), port.get("protocol")): port.get("nodePort") for port in old.get("ports", [])}
+        for port in spec.get("ports", []):
+            number = given.get((port.get("port"), port.get("protocol", "TCP")))
+            if number and not port.get("nodePort"):
+                port["nodePort"] = number
 
 
 def _node_ports(obj: Json, services: list[Json]) -> None:

@@ -26,7 +26,7 @@ def schedule_problem(schedule: str) -> str | None:
     fields = text.split()
     if len(fields) != 5:
         return f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-    for field, bounds in zip(fields, _BOUNDS):
+    for field, bounds in zip(fields, _BOUNDS, strict=True):
         for part in field.split(","):
             problem = _range_problem(part, *bounds)
             if problem:
@@ -42,14 +42,17 @@ def _range_problem(text: str, low: int, high: int, names: dict[str, int]) -> str
         return f"step of range should be a positive number: {text}"
     if found["first"] in ("*", "?"):
         return None
-    ends = []
-    for word in (found["first"], found["last"] or found["first"]):
-        number = names.get(word.lower(), int(word) if word.isdigit() else None)
-        if number is None:
-            return f"failed to parse int from {word}"
-        ends.append(number)
-    if ends[0] < low:
-        return f"beginning of range ({ends[0]}) below minimum ({low}): {text}"
-    if ends[1] > high:
-        return f"end of range ({ends[1]}) above maximum ({high}): {text}"
-    return f"beginning of range ({ends[0]}) beyond end of range ({ends[1]}): {text}" if ends[0] > ends[1] else None
+    words = (found["first"], found["last"] or found["first"])
+    ends = [names.get(word.lower(), int(word) if word.isdigit() else None) for word in words]
+    first, last = ends
+    if first is None or last is None:
+        return f"failed to parse int from {words[0] if first is None else words[1]}"
+    return _bounds_problem(text, first, last, low, high)
+
+
+def _bounds_problem(text: str, first: int, last: int, low: int, high: int) -> str | None:
+    if first < low:
+        return f"beginning of range ({first}) below minimum ({low}): {text}"
+    if last > high:
+        return f"end of range ({last}) above maximum ({high}): {text}"
+    return f"beginning of range ({first}) beyond end of range ({last}): {text}" if first > last else None

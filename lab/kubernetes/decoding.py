@@ -44,12 +44,16 @@ class _Reader:
             return self._struct(value, node, path)
         if isinstance(node, Map):
             self._expect(isinstance(value, dict), value, "map[string]string", path)
-            return {key: self.read(item, node.element, f"{path}.{key}") for key, item in value.items()}
+            return {key: self._entry(item, node.element, f"{path}.{key}") for key, item in value.items()}
         if isinstance(node, List):
             self._expect(isinstance(value, list), value, "[]", path)
             return [self.read(item, node.element, f"{path}[{index}]") for index, item in enumerate(value)]
         self._scalar(value, node, path)
         return value
+
+    def _entry(self, value: Any, node: Node, path: str) -> Any:
+        """A map's value: null text is empty text, as Go reads it."""
+        return "" if value is None and node == Scalar("string") else self.read(value, node, path)
 
     def _struct(self, value: Any, node: Struct, path: str) -> Json:
         self._expect(isinstance(value, dict), value, node.name.rpartition(".")[2], path)
@@ -60,7 +64,7 @@ class _Reader:
             if child is None:
                 self.unknown.append(here)
             elif item is None:
-                # Null is the same as absent, save where a map's value may be null, which no field here has.
+                # Null is the same as absent.
                 continue
             else:
                 result[key] = self.read(item, child, here)

@@ -35,12 +35,15 @@ def document(path: str, address: str) -> Json | None:
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": servers}
     if path == "/apis":
         return CATALOGUE.group_list()
-    parts = path.strip("/").split("/")
+    return _of_group(path.strip("/").split("/"))
+
+
+def _of_group(parts: list[str]) -> Json | None:
     if parts == ["api", "v1"]:
         return CATALOGUE.resource_list("v1")
-    if parts[0] == "apis" and len(parts) == 3:
+    if parts[0] != "apis" or len(parts) not in (2, 3):
+        return None
+    if len(parts) == 3:
         return CATALOGUE.resource_list(f"{parts[1]}/{parts[2]}")
-    if parts[0] == "apis" and len(parts) == 2:
-        group = CATALOGUE.group(parts[1])
-        return {"kind": "APIGroup", "apiVersion": "v1", **group} if group else None
-    return None
+    group = CATALOGUE.group(parts[1])
+    return {"kind": "APIGroup", "apiVersion": "v1", **group} if group else None

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 class ApiError(Exception):
     """A refused request.
 
-    ``code`` is the HTTP status, ``reason`` the machine-readable word, ``details`` what the server says about the object.
+    ``code`` is the HTTP status, ``reason`` the machine-readable word, ``details`` what is said about the object.
     """
 
     code: int
@@ -116,6 +116,19 @@ def no_such_path() -> ApiError:
 
 def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+
+
+def not_part_of_this(resource: Resource, subresource: str) -> ApiError:
+    """A subresource that the real server has and this one does not (logs, exec and the like go through a kubelet)."""
+    message = f"{resource.plural}/{subresource} is not part of this emulator"
+    return ApiError(501, "NotImplemented", message, {})
+
+
+def invalid_option(kind: str, option: str, message: str) -> ApiError:
+    """422 for a query parameter that may not have its value."""
+    cause = Cause(option, message, "FieldValueRequired" if message.startswith("Required") else "FieldValueForbidden")
+    details = {"group": "meta.k8s.io", "kind": kind, "causes": [cause.as_json()]}
+    return ApiError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {option}: {message}', details)
 
 
 def patch_rejected() -> ApiError:

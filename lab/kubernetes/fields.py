@@ -1,6 +1,6 @@
 """Sets of fields, in the form ``managedFields`` uses: who set what, and what changed between two objects.
 
-A set is a tree of path elements (``f:name``, ``k:{"name":"web"}``, ``v:"x"``); ``.`` marks the element itself as a member.
+A set is a tree of path elements (``f:name``, ``k:{"name":"web"}``, ``v:"x"``); ``.`` marks an element itself a member.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ _SERVER_FIELDS = frozenset(
     {
         "apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion",
         "metadata.creationTimestamp", "metadata.generation", "metadata.managedFields", "metadata.selfLink",
-        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.generateName",
+        "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
     }
 )  # fmt: skip
+
+# Parts that every object of their kind has, if empty; other objects may be absent as a whole.
+_ALWAYS_THERE = frozenset(
+    {"metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "resources", "loadBalancer"}
+)
 
 
 def canonical(value: Any) -> str:
@@ -101,16 +106,19 @@ class Difference:
         _everything(after, node, path, self.changed)
 
 
-def _everything(value: Any, node: Node, path: Path, found: FieldSet) -> None:
+def _everything(value: Any, node: Node, path: Path, found: FieldSet, *, is_optional: bool = True) -> None:
     parts = children(value, node)
-    if parts is None or not parts or _marks_itself(node, path):
+    if parts is None or (is_optional and _marks_itself(node, path)):
         found.add(path)
+    required = node.required if isinstance(node, Struct) else ()
     for element, (item, child) in (parts or {}).items():
-        _everything(item, child, (*path, element), found)
+        _everything(item, child, (*path, element), found, is_optional=element[2:] not in required)
 
 
 def _marks_itself(node: Node, path: Path) -> bool:
-    return isinstance(node, Map) or path[-1][0] in "kv" or (isinstance(node, List) and bool(node.keys or node.is_set))
+    """Whether a manager owns the thing itself beside its parts: so it is with what may be absent."""
+    element = path[-1]
+    return element[0] in "kv" or not isinstance(node, Struct) or element[2:] not in _ALWAYS_THERE
 
 
 def to_tree(fields: FieldSet) -> Json:

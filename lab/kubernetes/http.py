@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from aiohttp import web
 
 from . import access, discovery, errors
@@ -91,7 +91,7 @@ class ApiServer:
         store, query, resource = self._cluster.store, request.query, target.resource
         if target.name and not boolean(query, "watch"):
             if target.subresource not in _VIEWS:
-                raise errors.method_not_allowed()
+                raise errors.not_part_of_this(target.resource, target.subresource)
             obj = get(store, resource, target.namespace or "", target.name)
             return _json(scale_of(obj) if target.subresource == "scale" else obj, 200)
         if "list" not in resource.verbs:
@@ -151,6 +151,10 @@ class ApiServer:
         writer, resource, namespace, name = self._cluster.writer, target.resource, target.namespace or "", target.name
         if content_type not in PATCHES:
             raise errors.unsupported_media_type(content_type, PATCHES)
+        if options.force and content_type != APPLY_PATCH:
+            raise errors.invalid_option("PatchOptions", "force", "Forbidden: may not be specified for non-apply patch")
+        if content_type == APPLY_PATCH and not options.is_named:
+            raise errors.invalid_option("PatchOptions", "fieldManager", "Required value: is required for apply patch")
         is_scale = target.subresource == "scale"
         kind = ("autoscaling/v1", "Scale") if is_scale else (resource.api_version, resource.kind)
         if content_type == APPLY_PATCH and not is_scale:
@@ -165,7 +169,7 @@ class ApiServer:
     @staticmethod
     def _refuse_other_doors(target: Target) -> None:
         if target.subresource not in ("", "status", "finalize"):
-            raise errors.method_not_allowed()
+            raise errors.not_part_of_this(target.resource, target.subresource)
 
     def _delete(self, request: web.Request, target: Target, body: Any) -> Result:
         options = delete_options(request.query, body if isinstance(body, dict) else None)

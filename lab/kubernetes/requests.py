@@ -15,12 +15,13 @@ PROPAGATION = ("Foreground", "Background", "Orphan")
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """``manager`` owns the fields written; ``dry_run`` does everything but store."""
+    """``manager`` owns the fields written (``is_named``: the client named it); ``dry_run`` does all but store."""
 
     manager: str = "unknown"
     dry_run: bool = False
     validation: str = WARN
     force: bool = False
+    is_named: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def write_options(query: Mapping[str, str], user_agent: str) -> WriteOptions:
         dry_run=is_dry_run([query["dryRun"]] if query.get("dryRun") else []),
         validation=validation,
         force=boolean(query, "force"),
+        is_named=bool(query.get("fieldManager")),
     )
 
 

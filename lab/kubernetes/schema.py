@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from importlib import resources as package_files
-from typing import Any, Union
+from typing import Any
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A leaf: ``string``, ``integer``, ``boolean``, ``number``, ``int-or-string``, ``quantity``, ``time``, ``bytes``, ``any``."""
+    """A leaf: ``string``, ``integer``, ``boolean``, ``number``, ``time``, ``quantity``, ``any`` and the like."""
 
     kind: str
 
@@ -40,7 +40,7 @@ class Map:
 
 @dataclass(frozen=True)
 class List:
-    """A list. ``keys`` name the fields that identify an item; ``merge_key`` is what strategic merge uses ("" for scalars)."""
+    """A list. ``keys`` name the fields that identify an item; ``merge_key`` is what strategic merge uses."""
 
     element: Node
     keys: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class List:
     merge_key: str | None = None
 
 
-Node = Union[Scalar, Struct, Map, List]
+Node = Scalar | Struct | Map | List
 ANY = Scalar("any")
 KEY_DEFAULTS = {"protocol": "TCP"}
 

@@ -112,7 +112,8 @@ def main(arguments: list[str]) -> int:
         f" {json.dumps(name)}: {json.dumps(body, separators=(',', ':'))}" for name, body in schema["types"].items()
     ]
     kinds = json.dumps(schema["kinds"], indent=1)
-    target.write_text('{"kinds": %s,\n"types": {\n%s\n}}\n' % (kinds, ",\n".join(lines)), "utf-8")
+    types = ",\n".join(lines)
+    target.write_text(f'{{"kinds": {kinds},\n"types": {{\n{types}\n}}}}\n', "utf-8")
     print(f"{target}: {len(schema['kinds'])} kinds, {len(schema['types'])} types")
     return 0
 

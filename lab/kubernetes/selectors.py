@@ -57,13 +57,13 @@ def _requirement(text: str) -> Predicate:
 
 
 def parse_label_selector(text: str) -> Predicate:
-    """A test of a label map from text such as ``app=web,tier in (one,two),!old``. ApiError 400 where it cannot be read."""
+    """A test of a label map from text such as ``app=web,tier in (one,two),!old``. ApiError 400 if unreadable."""
     requirements = [_requirement(part.strip()) for part in _COMMA.split(text) if part.strip()]
     return lambda labels: all(requirement(labels) for requirement in requirements)
 
 
 def match_labels(selector: Json | None, labels: Json | None) -> bool:
-    """Whether a ``LabelSelector`` object selects the labels; an absent selector selects nothing, an empty one everything."""
+    """Whether a ``LabelSelector`` object selects the labels; an absent one selects nothing, an empty one all."""
     if selector is None:
         return False
     labels = labels or {}
@@ -117,7 +117,7 @@ def selector_text(selector: Json | None) -> str:
 
 
 def parse_field_selector(kind: str, text: str) -> Predicate:
-    """A test of an object from text such as ``spec.nodeName=a,status.phase!=Failed``. ApiError 400 for unknown fields."""
+    """A test of an object from text such as ``spec.nodeName=a,status.phase!=Failed``. ApiError 400 if unknown."""
     allowed = ("metadata.name", "metadata.namespace", *_FIELDS.get(kind, ()))
     tests: list[Predicate] = []
     for part in filter(None, text.split(",")):

@@ -41,15 +41,30 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+class StateError(Exception):
+    """The state directory cannot be used."""
+
+
+def _open(directory: Path) -> sqlite3.Connection:
+    """The database, locked for this process alone. StateError where it cannot be opened."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(directory / "state.sqlite3", isolation_level=None, timeout=0.5)
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+        database.executescript(_SCHEMA)
+    except (OSError, sqlite3.Error) as problem:
+        remedy = "stop the other emulator that uses it, or give another state_directory"
+        raise StateError(f"Failed to open state in {directory}: {problem}; {remedy}") from problem
+    return database
+
+
 class Store:
     """Objects by resource key, namespace and name; each write gets the next revision and is announced to listeners."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(directory / "state.sqlite3", isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._database = _open(directory)
         self._objects: dict[str, dict[Key, Json]] = {}
         self._listeners: list[Listener] = []
         self.revision: int = self._database.execute("SELECT value FROM revision").fetchone()[0]

@@ -48,15 +48,15 @@ def _metadata(resource: Resource, obj: Json) -> Iterator[Cause]:
         yield Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")
     elif resource.kind in _LABEL_NAMES and not _DNS_LABEL.fullmatch(name):
         rule = (
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
-            "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
+            "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
         )
         yield Cause("metadata.name", f"Invalid value: {shown(name)}: {rule}")
     elif resource.kind not in _FREE_NAMES and not (_DNS_SUBDOMAIN.fullmatch(name) and len(name) <= 253):
         rule = (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-            "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+            "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
         yield Cause("metadata.name", f"Invalid value: {shown(name)}: {rule}")
@@ -188,8 +188,9 @@ def _pod(obj: Json, before: Json | None) -> Iterator[Cause]:
     if before is not None and _frozen(obj["spec"]) != _frozen(before["spec"]):
         message = (
             "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing "
-            "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
+            "negative)"
         )
         yield Cause("spec", message, "FieldValueForbidden")
 
@@ -250,11 +251,10 @@ def _service(obj: Json, before: Json | None) -> Iterator[Cause]:
             yield Cause(f"spec.ports[{index}].port", message)
         if len(ports) > 1 and not port.get("name"):
             yield Cause(f"spec.ports[{index}].name", "Required value", "FieldValueRequired")
-    if before is not None and before["spec"].get("clusterIP") and spec.get("type") != "ExternalName":
-        if spec.get("clusterIP") != before["spec"]["clusterIP"]:
-            yield Cause(
-                "spec.clusterIPs[0]", f"Invalid value: {shown([spec.get('clusterIP')])}: may not change once set"
-            )
+    address = (before or {}).get("spec", {}).get("clusterIP")
+    if address and spec.get("type") != "ExternalName" and spec.get("clusterIP") != address:
+        message = f"Invalid value: {shown([spec.get('clusterIP')])}: may not change once set"
+        yield Cause("spec.clusterIPs[0]", message)
 
 
 def _immutable_data(obj: Json, before: Json | None) -> Iterator[Cause]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import errors, managed
-from .admission import WITH_GENERATION, admit, identify
+from .admission import WITH_GENERATION, admit, identify, inherit
 from .decoding import decode
 from .defaults import apply_defaults, initial_status
 from .managed import APPLY, UPDATE, Manager
@@ -136,9 +136,10 @@ class Writer:
         causes = validate(resource, obj, None)
         if causes:
             raise errors.invalid(resource, obj["metadata"].get("name", ""), causes)
-        admit(self._store, resource, obj)
 
     def _store_new(self, resource: Resource, obj: Json, options: WriteOptions, warnings: list[str]) -> Result:
+        """Admit and store; what admission adds, no manager owns."""
+        admit(self._store, resource, obj)
         namespace, name = obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
         if self._store.get(resource.key, namespace, name) is not None:
             raise errors.already_exists(resource, name)
@@ -163,12 +164,13 @@ class Writer:
         name = before["metadata"]["name"]
         self._check_identity(resource, before, after)
         after = self._confine(resource, before, after, subresource)
+        inherit(resource, before, after)
         apply_defaults(resource, after)
         if subresource != "status":
             causes = validate(resource, after, before)
             if causes:
                 raise errors.invalid(resource, name, causes)
-        self._count_generation(resource, before, after)
+        self._count_generation(resource, before, after, subresource)
         if track:
             after["metadata"].pop("managedFields", None)
             if "managedFields" in before["metadata"]:
@@ -219,11 +221,14 @@ class Writer:
         return clone(after) if subresource == "status" or resource.has_status else after
 
     @staticmethod
-    def _count_generation(resource: Resource, before: Json, after: Json) -> None:
+    def _count_generation(resource: Resource, before: Json, after: Json, subresource: str) -> None:
         if resource.kind not in WITH_GENERATION:
             return
         ignored = ("metadata", "status")
         changed = any(before.get(key) != after.get(key) for key in before.keys() | after.keys() if key not in ignored)
+        if resource.kind == "Deployment" and subresource != "status":
+            # A deployment hands its annotations on to its ReplicaSets, so they count as a change to act on.
+            changed |= before["metadata"].get("annotations") != after["metadata"].get("annotations")
         after["metadata"]["generation"] = before["metadata"].get("generation", 0) + (1 if changed else 0)
 
     def _decoded(self, resource: Resource, body: Json, options: WriteOptions, warnings: list[str]) -> Json:

@@ -141,10 +141,10 @@ class Context:
             return obj
         return self.modify(resource, obj, lambda copy: copy.update(status=clone(status)), "status")
 
-    def delete(self, resource: Resource, obj: Json, options: DeleteOptions = DeleteOptions()) -> None:
+    def delete(self, resource: Resource, obj: Json, options: DeleteOptions | None = None) -> None:
         """Delete the object; that it is gone already is as good."""
         try:
-            self.deleter.delete(resource, *key_of(obj), options)
+            self.deleter.delete(resource, *key_of(obj), options or DeleteOptions())
         except ApiError as problem:
             if problem.code != 404:
                 raise

@@ -20,8 +20,17 @@ from .base import (
     owner_reference,
 )
 from .deployment_status import (
-    PAUSED, PROGRESSING, RESUMED, TIMED_OUT, counted, deadline_left, has_deadline, is_complete, new_condition,
-    rollout_status, set_condition,
+    PAUSED,
+    PROGRESSING,
+    RESUMED,
+    TIMED_OUT,
+    counted,
+    deadline_left,
+    has_deadline,
+    is_complete,
+    new_condition,
+    rollout_status,
+    set_condition,
 )  # fmt: skip
 from .revisions import (
     DESIRED,

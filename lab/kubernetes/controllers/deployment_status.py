@@ -31,9 +31,9 @@ def new_condition(kind: str, status: str, reason: str, message: str) -> Json:
 def set_condition(status: Json, wanted: Json) -> None:
     """Put a condition in place of the one of its type; it keeps its transition time while its status stays the same."""
     present = condition({"status": status}, wanted["type"])
-    if present is not None and (present["status"], present["reason"]) == (wanted["status"], wanted["reason"]):
-        if present["message"] == wanted["message"]:
-            return
+    said = ("status", "reason", "message")
+    if present is not None and all(present[key] == wanted[key] for key in said):
+        return
     if present is not None and present["status"] == wanted["status"]:
         wanted = {**wanted, "lastTransitionTime": present["lastTransitionTime"]}
     others = [item for item in status.get("conditions", []) if item["type"] != wanted["type"]]

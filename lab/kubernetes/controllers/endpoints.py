@@ -44,7 +44,7 @@ class EndpointSliceController(Controller):
             if match_labels(selector, pod["metadata"].get("labels")) and pod["status"].get("podIP") and not is_over(pod)
         ]
         wanted = {"endpoints": [_endpoint(pod) for pod in pods], "ports": _ports(service, pods)}
-        owned = [item for item in self.context.owned(service, SLICES)]
+        owned = self.context.owned(service, SLICES)
         if owned:
             self.context.modify(SLICES, owned[0], lambda copy: copy.update(wanted))
             return None
@@ -69,8 +69,12 @@ def _matters(event: Event) -> bool:
 def _view(pod: Json) -> tuple[Any, ...]:
     metadata, status = pod["metadata"], pod["status"]
     return (
-        metadata.get("labels"), metadata.get("deletionTimestamp"), status.get("podIP"), is_true(pod, "Ready"), is_over(pod),
-    )  # fmt: skip
+        metadata.get("labels"),
+        metadata.get("deletionTimestamp"),
+        status.get("podIP"),
+        is_true(pod, "Ready"),
+        is_over(pod),
+    )
 
 
 def _endpoint(pod: Json) -> Json:

@@ -76,8 +76,12 @@ class NodeController(Controller):
                 reason = "NodeStatusUnknown" if known else "NodeStatusNeverUpdated"
                 message = "Kubelet stopped posting node status." if known else "Kubelet never posted node status."
                 present[kind] = {
-                    **item, "status": "Unknown", "reason": reason, "message": message, "lastTransitionTime": timestamp(),
-                }  # fmt: skip
+                    **item,
+                    "status": "Unknown",
+                    "reason": reason,
+                    "message": message,
+                    "lastTransitionTime": timestamp(),
+                }
             copy["status"]["conditions"] = list(present.values())
 
         node = self.context.modify(NODES, node, forget, "status")

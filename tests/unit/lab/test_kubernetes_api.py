@@ -116,7 +116,11 @@ def test_generated_names(server: Server) -> None:
         (MERGE, {"data": {"a": None, "b": "2"}}, {"b": "2", "c": "3"}),
         (STRATEGIC, {"data": {"a": None, "b": "2"}}, {"b": "2", "c": "3"}),
         (JSON_PATCH, [{"op": "replace", "path": "/data", "value": {"z": "9"}}], {"z": "9"}),
-        (JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}], {"c": "3"}),
+        (
+            JSON_PATCH,
+            [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}],
+            {"c": "3"},
+        ),
     ],
 )
 def test_patches(server: Server, content_type: str, patch: Any, expected: Json) -> None:
@@ -452,6 +456,9 @@ class TestEviction:
         ("PUT", f"{MAPS}/none", {"metadata": {"name": "none"}}, 404),
         ("PUT", f"{MAPS}/one", {"metadata": {"name": "two"}}, 400),
         ("PATCH", f"{DEPLOYMENTS}/none/scale", {"spec": {"replicas": 1}}, 415),
+        ("POST", f"{MAPS}?fieldValidation=Maybe", {"metadata": {"name": "x"}}, 422),
+        ("POST", f"{MAPS}?dryRun=Some", {"metadata": {"name": "x"}}, 422),
+        ("DELETE", f"{MAPS}/x?propagationPolicy=Sideways", None, 400),
     ],
 )
 def test_refusals(server: Server, method: str, path: str, body: Any, status: int) -> None:
@@ -463,6 +470,30 @@ def test_refusals(server: Server, method: str, path: str, body: Any, status: int
 def test_nobody_comes_in_without_a_known_token(server: Server, token: str) -> None:
     for path in ("/version", "/api", "/api/v1/pods", "/apis/apps/v1"):
         assert server.call("GET", path, token=token).status == 401
+
+
+def test_apply_needs_a_manager_and_only_apply_may_force(server: Server) -> None:
+    server.send("POST", MAPS, config_map("m"))
+    assert server.call("PATCH", f"{MAPS}/m", config_map("m"), APPLY).status == 422
+    assert server.call("PATCH", f"{MAPS}/m?force=true", {"data": {"a": "1"}}, MERGE).status == 422
+
+
+def test_logs_are_not_part_of_it(server: Server) -> None:
+    server.send("POST", PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    answer = server.call("GET", f"{PODS}/p/log")
+    assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
+
+
+def test_a_replaced_service_keeps_its_addresses(server: Server) -> None:
+    path = "/api/v1/namespaces/default/services"
+    server.call("DELETE", f"{path}/s")
+    body: Json = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
+    given = server.send("POST", path, body)["spec"]
+    body["spec"]["ports"][0]["targetPort"] = 8080
+    kept = server.send("PUT", f"{path}/s", body)["spec"]
+    assert (kept["clusterIP"], kept["ports"][0]["nodePort"]) == (given["clusterIP"], given["ports"][0]["nodePort"])
+    body["spec"]["clusterIP"] = "10.96.99.99"
+    assert server.call("PUT", f"{path}/s", body).status == 422
 
 
 def test_kinds_without_a_controller_say_so(server: Server) -> None:

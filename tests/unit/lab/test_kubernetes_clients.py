@@ -20,7 +20,9 @@ Json = dict[str, Any]
 PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
-  vars: {access: {host: "{{ url }}", api_key: "{{ token }}"}}
+  vars:
+    access: {host: "{{ url }}", api_key: "{{ token }}"}
+    workload: &web {api_version: apps/v1, kind: Deployment, name: web, namespace: default}
   module_defaults: {group/kubernetes.core.k8s: "{{ access }}"}
   tasks:
     - name: Apply a deployment twice
@@ -29,18 +31,25 @@ PLAYBOOK = """
       loop: [1, 2]
     - name: Roll it to another image
       kubernetes.core.k8s:
-        {state: patched, api_version: apps/v1, kind: Deployment, name: web, namespace: default, definition: "{{ change }}"}
+        <<: *web
+        state: patched
+        definition: "{{ change }}"
       register: patched
     - name: Scale it
       kubernetes.core.k8s_scale:
-        {api_version: apps/v1, kind: Deployment, name: web, namespace: default, replicas: 3, wait: false}
+        <<: *web
+        replicas: 3
+        wait: false
       register: scaled
     - name: Read it
-      kubernetes.core.k8s_info: {api_version: apps/v1, kind: Deployment, name: web, namespace: default}
+      kubernetes.core.k8s_info: *web
       register: found
     - name: Delete it and wait
       kubernetes.core.k8s:
-        {state: absent, api_version: apps/v1, kind: Deployment, name: web, namespace: default, wait: true, wait_timeout: 20}
+        <<: *web
+        state: absent
+        wait: true
+        wait_timeout: 20
     - name: Keep the answers
       ansible.builtin.copy:
         dest: "{{ result }}"
@@ -121,7 +130,9 @@ def test_kubernetes_core_modules(server: Server, tmp_path: Path) -> None:
         "-e", json.dumps(values),
     ]  # fmt: skip
     environment = {**os.environ, "ANSIBLE_CONFIG": str(settings), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(result.read_text("utf-8")) == {
         "applied": [True, False], "patched": True, "scaled": True, "replicas": 3, "image": "web:2",

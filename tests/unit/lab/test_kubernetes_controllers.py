@@ -60,7 +60,9 @@ def condition(obj: Json, kind: str) -> Json:
 
 def set_image(server: Server, image: str, name: str = "web") -> None:
     containers = [{"name": name, "image": image}]
-    server.send("PATCH", f"{DEPLOYMENTS}/{name}", {"spec": {"template": {"spec": {"containers": containers}}}}, STRATEGIC)
+    server.send(
+        "PATCH", f"{DEPLOYMENTS}/{name}", {"spec": {"template": {"spec": {"containers": containers}}}}, STRATEGIC
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,10 @@ def test_a_bad_image_times_out_and_leaves_the_old_revision_serving(server: Serve
     node.run_until(lambda: is_settled(server), "the first revision is up")
     set_image(server, "web:broken")
     late = until(
-        lambda: condition(server.get(f"{DEPLOYMENTS}/web"), "Progressing").get("status") == "False"
-        and server.get(f"{DEPLOYMENTS}/web"),
+        lambda: (
+            condition(server.get(f"{DEPLOYMENTS}/web"), "Progressing").get("status") == "False"
+            and server.get(f"{DEPLOYMENTS}/web")
+        ),
         "the rollout is late",
     )
     assert condition(late, "Progressing")["reason"] == "ProgressDeadlineExceeded"
@@ -170,7 +174,7 @@ def test_scaling_amid_a_rollout_is_spread_over_both_revisions(server: Server, no
 
 def test_pods_are_not_available_before_they_were_ready_long_enough(server: Server, node: NodeClient) -> None:
     server.send("POST", DEPLOYMENTS, deployment(replicas=1, minReadySeconds=300))
-    until(lambda: node.pods(), "the pod is placed")
+    until(node.pods, "the pod is placed")
     (pod,) = node.pods()
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2999-01-01T00:00:00Z"}
     path = f"{PODS}/{pod['metadata']['name']}/status"
@@ -188,7 +192,10 @@ def test_a_lost_pod_is_replaced_and_stray_ones_are_adopted(server: Server, node:
     victim = server.get(PODS)["items"][0]
     server.send("DELETE", f"{PODS}/{victim['metadata']['name']}", {"gracePeriodSeconds": 0})
     node.run_until(lambda: is_settled(server), "the deployment is up again")
-    stray = {"metadata": {"name": "stray", "labels": victim["metadata"]["labels"]}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    stray = {
+        "metadata": {"name": "stray", "labels": victim["metadata"]["labels"]},
+        "spec": {"containers": [{"name": "web", "image": "web:1"}]},
+    }
     server.send("POST", PODS, stray)
     until(lambda: len(images(server)) == 2, "one too many is given up")
 
@@ -217,7 +224,9 @@ class TestScheduler:
         path = f"{PODS}/{pod['metadata']['name']}"
         until(lambda: server.get(path)["spec"].get("nodeName") == "node-1", "the pod is placed")
         assert condition(server.get(path), "PodScheduled")["status"] == "True"
-        events = server.get(f"/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3D{pod['metadata']['name']}")
+        events = server.get(
+            f"/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3D{pod['metadata']['name']}"
+        )
         assert [item["reason"] for item in sorted(events["items"], key=lambda item: item["reason"])] == [
             "FailedScheduling",
             "Scheduled",
@@ -256,7 +265,9 @@ class TestScheduler:
     def test_pods_of_one_owner_are_spread(self, server: Server) -> None:
         for name in ("node-1", "node-2"):
             NodeClient(server, name).register()
-        until(lambda: not any(item["spec"].get("taints") for item in server.get("/api/v1/nodes")["items"]), "both ready")
+        until(
+            lambda: not any(item["spec"].get("taints") for item in server.get("/api/v1/nodes")["items"]), "both ready"
+        )
         server.send("POST", DEPLOYMENTS, deployment(replicas=4))
         until(lambda: [len(NodeClient(server, name).pods()) for name in ("node-1", "node-2")] == [2, 2], "two each")
 
@@ -312,14 +323,16 @@ class TestNodes:
 
     def test_pods_of_a_removed_node_are_collected(self, server: Server, node: NodeClient) -> None:
         server.send("POST", PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
-        node.run_until(lambda: node.pods(), "the pod is placed")
+        node.run_until(node.pods, "the pod is placed")
         server.send("DELETE", f"/api/v1/nodes/{node.name}")
         until(lambda: server.call("GET", f"{PODS}/p").status == 404, "the pod is gone")
 
 
 def test_endpoint_slices_follow_the_ready_pods(server: Server, node: NodeClient) -> None:
     services = "/api/v1/namespaces/default/services"
-    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb"
+    slices = (
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb"
+    )
     spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]}
     service = server.send("POST", services, {"metadata": {"name": "web"}, "spec": spec})
     assert service["spec"]["clusterIP"].startswith("10.96.")

@@ -121,6 +121,16 @@ def test_a_bad_configuration_is_refused_with_its_reason(tmp_path: Path, change: 
     assert words in result.stdout
 
 
+def test_state_belongs_to_one_process(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        other = tmp_path / "other.json"
+        other.write_text(json.dumps({**json.loads((tmp_path / "kubernetes.json").read_text()), "port": 1}))
+        result = _run(other)
+        assert result.returncode == 1
+        assert f"Failed to open state in {tmp_path / 'state'}" in result.stdout
+        assert server.get(PODS)["kind"] == "PodList"
+
+
 def test_a_taken_address_is_reported(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         other = tmp_path / "other.json"
