@@ -87,11 +87,10 @@ def public_url(lab: Lab, host: str) -> str:
 
 
 def _observer(lab: Lab) -> dict[str, Any]:
-    options = {region: postgres_options(lab, region, "dr_observer") for region in REGIONS}
-    return {
-        "path": str(lab.observer_file),
-        "regions": {region: {**one, "dbname": one.pop("database")} for region, one in options.items()},
-    }
+    regions = {region: postgres_options(lab, region, "dr_observer") for region in REGIONS}
+    for dsn in regions.values():
+        dsn["dbname"] = dsn.pop("database")  # psycopg2's word for it
+    return {"path": str(lab.observer_file), "regions": regions}
 
 
 def postgres_options(lab: Lab, region: str, user: str) -> dict[str, Any]:
