@@ -24,7 +24,7 @@ _SERVER_FIELDS = frozenset(
 
 # Parts that every object of their kind has, if empty; other objects may be absent as a whole.
 _ALWAYS_THERE = frozenset(
-    {"metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "resources", "loadBalancer"}
+    {"metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy", "loadBalancer"}
 )
 
 
