@@ -14,8 +14,8 @@ from .connections import kubernetes_option, record_option
 from .errors import RecoveryError, Refused, failed
 from .execution import Params, Result, Specification
 from .kubernetes_api import KubernetesApi
-from .workloads_change import Change, Order, carry_out, parse_moment, validate
-from .workloads_model import Key, Observed, Wanted
+from .workloads_change import Order, carry_out, parse_moment, validate
+from .workloads_model import Key, Wanted
 from .workloads_preflight import each, look
 from .workloads_report import Entry, outcome_of, problems_of, result_of
 from .workloads_wait import Goal, Waiting
@@ -95,11 +95,11 @@ class Outcome:
     def act(self, order: Order) -> None:
         """Change all workloads; what one refuses does not hold up the others, and is raised in the end."""
         for entry in self.entries:
-            validate(entry.look.wanted, t.cast("Observed", entry.look.observed), order)
+            validate(entry.look.wanted, entry.look.present, order)
 
         def one(entry: Entry) -> None:
             try:
-                entry.change = carry_out(self._api, entry.look.wanted, t.cast("Observed", entry.look.observed), order)
+                entry.change = carry_out(self._api, entry.look.wanted, entry.look.present, order)
             except RecoveryError as error:
                 entry.problems = [str(error)]
 
@@ -195,6 +195,6 @@ def _inspected(api: KubernetesApi, entries: t.Sequence[Entry], order: Order) -> 
 
 
 def _goal(entry: Entry, order: Order) -> Goal:
-    change, wanted = t.cast("Change", entry.change), entry.look.wanted
+    wanted = entry.look.wanted
     shrinks = order.allow_scale_down and wanted.replicas is not None and order.state in ("scaled", "rolled_back")
-    return Goal(wanted.key, change.replicas, wanted.minimum_ready, shrinks)
+    return Goal(wanted.key, entry.after()["replicas"], wanted.minimum_ready, shrinks)

@@ -37,6 +37,13 @@ class Look:
     unverified: list[str] = field(default_factory=list)
     running: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def present(self) -> Observed:
+        """The workload, which has to be there. Raises RecoveryError."""
+        if self.observed is None:
+            raise RecoveryError(f"Failed to read {self.wanted.key}: there is no such workload.")
+        return self.observed
+
 
 def look(api: KubernetesApi, wanted: t.Sequence[Wanted], order: Order, params: t.Mapping[str, t.Any]) -> list[Look]:
     """Look at all workloads at once. Raises Unreachable, or Denied where the workloads cannot be read."""
@@ -123,8 +130,7 @@ def _capacity(api: KubernetesApi, looks: t.Sequence[Look], order: Order) -> None
             one.unverified.append(f"capacity: {error}")
         return
     for one in present:
-        observed = t.cast("Observed", one.observed)
-        lacks = room.lacks(observed, target(one.wanted, observed.replicas, order))
+        lacks = room.lacks(one.present, target(one.wanted, one.present.replicas, order))
         if lacks:
             one.missing.append(lacks)
 

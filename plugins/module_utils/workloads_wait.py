@@ -58,7 +58,11 @@ class Waiting:
         """Return when all goals hold at one time. Raises TimedOut, or RecoveryError when one cannot come true."""
         collections = [goal.key.collection for goal in self._goals]
         pods = [_pods_path(goal.key) for goal in self._goals]
-        with mirrors(self._api, [*collections, *pods], self._changed, self._deadline) as seen, self._changed:
+        with mirrors(self._api, [*collections, *pods], self._changed, self._deadline) as seen:
+            self._until_all_hold(seen)
+
+    def _until_all_hold(self, seen: t.Mapping[str, Mirror]) -> None:
+        with self._changed:
             while not self._look(seen):
                 if self._deadline.expired:
                     raise TimedOut(self._timed_out(seen))
