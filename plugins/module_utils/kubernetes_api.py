@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import typing as t
 from urllib.parse import urlencode
@@ -42,6 +43,8 @@ FIELD_MANAGER = "terragon-disaster-recovery"
 #: Answers that are worth another try: too many requests, and gateways before a server that starts.
 _PASSING = {429, 502, 503, 504}
 _CONNECTIONS = 32
+#: <urllib3.connection.HTTPConnection object at 0x7f>:  or  HTTPConnection(host='127.0.0.1', port=9):
+_OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 
 
 class ApiError(RecoveryError):
@@ -174,7 +177,7 @@ class KubernetesApi:
 
     def _unreachable(self, path: str, error: Exception) -> Unreachable:
         remedy = "Check that the cluster runs and that the kubeconfig names it."
-        return Unreachable(failed("reach", f"the Kubernetes API {self.name} for {path}", _cause(error), remedy))
+        return Unreachable(failed("reach", f"the Kubernetes API {self.name} for {path}", cause_of(error), remedy))
 
     def _error(self, verb: str, path: str, status: int, data: bytes) -> ApiError:
         message, reason = data[:200].decode("utf-8", "replace"), ""
@@ -206,7 +209,7 @@ class Watch:
                 for line in filter(None, lines):
                     yield self._event(json.loads(line))
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Unreachable(failed("watch", self._path, _cause(error))) from error
+            raise Unreachable(failed("watch", self._path, cause_of(error))) from error
 
     def _event(self, event: Json) -> tuple[str, Json]:
         if event["type"] == "ERROR":
@@ -240,7 +243,7 @@ def _configuration(options: t.Mapping[str, t.Any]) -> t.Any:
     except Exception as error:  # the client raises ConfigException, yaml's, base64's and its own TypeErrors
         what = f"kubeconfig {path or default}" + (f", context {context}" if context else "")
         remedy = "Name a kubeconfig and one of its contexts."
-        raise RecoveryError(failed("read", what, _cause(error), remedy)) from error
+        raise RecoveryError(failed("read", what, cause_of(error), remedy)) from error
     return configuration
 
 
@@ -252,8 +255,7 @@ def _seconds(text: str | None, otherwise: float) -> float:
     return float(text) if text and text.isdigit() else otherwise
 
 
-def _cause(error: BaseException) -> str:
-    """Say what went wrong without urllib3's object addresses."""
+def cause_of(error: BaseException) -> str:
+    """Say what went wrong, without the objects that urllib3 puts before it."""
     reason = getattr(error, "reason", None) or error
-    text = " ".join(str(reason).split())
-    return text.rpartition(">: ")[2] or type(error).__name__
+    return _OBJECT.sub("", " ".join(str(reason).split())) or type(error).__name__

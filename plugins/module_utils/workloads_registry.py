@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from .errors import RecoveryError, failed
+from .kubernetes_api import cause_of
 
 try:
     import urllib3
@@ -98,8 +99,7 @@ class Registry:
         try:
             return self._pool.request(method, url, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            told = " ".join(str(getattr(error, "reason", None) or error).split()).rpartition(">: ")[2]
-            raise ImageUnknown(failed("ask", f"the registry for {text}", told)) from error
+            raise ImageUnknown(failed("ask", f"the registry for {text}", cause_of(error))) from error
 
     def _authorise(self, challenge: str, image: Image, text: str) -> dict[str, str]:
         """Answer a registry's challenge: Basic with the credentials, Bearer with a token got for them."""
