@@ -15,11 +15,12 @@ from psycopg2.extensions import encrypt_password
 
 from lab.account import credentials, give
 from lab.catalogue import SERVICES
-from lab.components import Component, check_alive, environment, start
+from lab.components import Component, check_alive, environment, process_of, start
 from lab.configs import postgres_options
 from lab.errors import LabError
 from lab.keys import Keys
 from lab.layout import REPOSITORY, Lab, write_text
+from lab.processes import ProcessId
 from lab.waiting import until
 
 SCHEMA = REPOSITORY / "lab" / "service" / "schema.sql"
@@ -83,6 +84,8 @@ def hba() -> str:
 def launch(lab: Lab, region: str) -> None:
     """Start the region's PostgreSQL and wait until it answers, be it with a refusal."""
     component = Component("postgres", region)
+    if process_of(lab, component) is None:
+        _forget_dead_postmaster(lab.postgres_data(region) / "postmaster.pid")
     start(lab, component)
 
     def answers() -> bool:
@@ -90,6 +93,19 @@ def launch(lab: Lab, region: str) -> None:
         return is_answering(lab, region)
 
     until(answers, f"PostgreSQL of {region} (log {lab.log('postgres', region)})", timeout=60)
+
+
+def _forget_dead_postmaster(lock_file: Path) -> None:
+    """Remove a lock file that names a process which has ended but was not reaped yet.
+
+    PostgreSQL takes such a zombie for a running server; a container's first process may reap late, or never.
+    """
+    try:
+        pid = int(lock_file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    if ProcessId.of(pid) is None:
+        lock_file.unlink(missing_ok=True)
 
 
 def is_answering(lab: Lab, region: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 
 from lab import components, postgres
 from lab.components import GUARD_MODULE, Component, environment
 from lab.errors import LabError
 from lab.layout import REPOSITORY, Lab, locked
+from lab.processes import wait_for_end
 
 PRE_START_SECONDS = 30
 
@@ -32,8 +34,16 @@ def _run_postgres(lab: Lab, component: Component) -> None:
 
 
 def _restart_guard(lab: Lab, component: Component) -> None:
-    """End a running guard, which then reads its new configuration, and start it."""
-    components.stop(lab, [component])
+    """End a running guard, which then reads its new configuration, and start it.
+
+    Only the guard itself is ended: it may just be starting PostgreSQL.
+    """
+    running = components.process_of(lab, component)
+    if running is not None:
+        running.send(signal.SIGTERM)
+        if wait_for_end([running], components.STOP_GRACE_SECONDS):
+            running.send(signal.SIGKILL)
+            wait_for_end([running], components.STOP_GRACE_SECONDS)
     components.start(lab, component)
 
 
