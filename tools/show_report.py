@@ -9,14 +9,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report import render  # noqa: E402
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report_table import render  # noqa: E402
 
 
 def main(path: str) -> int:
     """Print the report's table; return 0 when its verdict is passed."""
     report = json.loads(Path(path).read_text(encoding="utf-8"))
-    print(render(report))
-    print(f"Report: {path}")
+    print(render(report, path, str(Path(path).with_name("ledger.jsonl"))))
     return 0 if report["verdict"] == "passed" else 1
 
 
