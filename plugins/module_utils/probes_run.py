@@ -7,6 +7,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import typing as t
@@ -22,6 +23,8 @@ Findings = dict[tuple[int, int], Finding]
 
 #: Questions under way at one time: enough for any catalogue, below the usual limit of open files.
 _AT_ONCE = 128
+#: Seconds beyond all deadlines before a question counts as stuck.
+_ALLOWANCE = 10.0
 
 
 class Round:
@@ -43,13 +46,20 @@ class Round:
         self._running = len(pairs)
         for pair in pairs:
             threading.Thread(target=self._keep_asking, args=pair, daemon=True, name=f"probe {pair}").start()
+        limit = Deadline(self._limit(len(pairs)))
         with self._changed:
-            while self._running and not (self._waits and self._all_passed()):
-                self._changed.wait()
+            while self._running and not limit.expired and not (self._waits and self._all_passed()):
+                self._changed.wait(limit.remaining)
             self._over = True
             found = dict(self._findings)
-        late = Finding(UNVERIFIED, "still being asked when enough other vantage points had passed")
+        why = "when the time was up" if limit.expired else "when enough other vantage points had passed"
+        late = Finding(UNVERIFIED, f"still being asked {why}")
         return {pair: found.get(pair, late) for pair in pairs}
+
+    def _limit(self, pairs: int) -> float:
+        """Return the seconds after which whatever still runs must be stuck: every attempt has its own deadline."""
+        longest = max((check.attempts * (check.timeout + check.interval) for check in self._checks), default=0.0)
+        return self._deadline.seconds + longest * math.ceil(pairs / _AT_ONCE) + _ALLOWANCE
 
     def _keep_asking(self, c: int, p: int) -> None:
         check, point = self._checks[c], self._checks[c].points[p]
