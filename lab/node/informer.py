@@ -43,8 +43,8 @@ class Informer:
         self,
         name: str,
         lister: Callable[..., Any],
-        applied: Callable[[Document], None],
-        deleted: Callable[[Document], None],
+        applied: Callable[[Document], object],
+        deleted: Callable[[Document], object],
         **selection: Any,
     ) -> None:
         """``lister`` is a list method of a ``kubernetes`` API class, ``selection`` its arguments."""
