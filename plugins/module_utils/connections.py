@@ -60,7 +60,7 @@ _RECORD: dict[str, t.Any] = {
         "required": True,
     },
     "step": {"type": "str"},
-    "token": {"type": "int"},
+    "token": {"type": "int", "no_log": False},  # a fencing token is a number, not a secret
     "directory": {"type": "path", "required": True},
     "store": {"type": "dict", "options": _STORE},
 }
