@@ -123,6 +123,11 @@ class Lease:
         known = [bound for store in self.stores if (bound := store.clock.at_least(moment)) is not None]
         return min(known) if len(known) >= self.majority else None
 
+    def time_at_most(self, moment: float) -> dt.datetime | None:
+        """Return a time that no known store's clock had passed at `moment`; None before a majority has answered."""
+        known = [bound for store in self.stores if (bound := store.clock.at_most(moment)) is not None]
+        return max(known) if len(known) >= self.majority else None
+
     def remaining(self, previous: Predecessor, view: LeaseView) -> float:
         """Seconds until `previous` has certainly stopped, now, by all that is known of the stores' clocks."""
         now = time.monotonic()

@@ -117,9 +117,10 @@ class PostgresServer:
 
     @property
     def start_argv(self) -> list[str]:
-        """A command that starts it and returns at once, run as the server's user."""
-        log = str(self.directory / "log")
-        return [str(self.bin / "pg_ctl"), "start", "-W", "-s", "-D", str(self.data), "-l", log]
+        """A command that starts it and returns at once; root drops to the server's user."""
+        log, user = str(self.directory / "log"), server_user()
+        drop = ["runuser", "-u", user.pw_name, "--"] if user else []
+        return [*drop, str(self.bin / "pg_ctl"), "start", "-W", "-s", "-D", str(self.data), "-l", log]
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it if it runs."""

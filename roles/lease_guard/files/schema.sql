@@ -1,0 +1,37 @@
+-- What the lease guard and the pg_* modules need in the cluster's maintenance database. Safe to repeat.
+-- dr_guard writes heartbeats; dr_operator probes, and promotes. Neither is a superuser; neither can read user data.
+-- Passwords are set apart from this file, by whoever deploys.
+DO $roles$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dr_guard') THEN
+    CREATE ROLE dr_guard LOGIN;
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dr_operator') THEN
+    CREATE ROLE dr_operator LOGIN;
+  END IF;
+END
+$roles$;
+ALTER ROLE dr_guard INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+ALTER ROLE dr_operator INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+GRANT pg_monitor TO dr_guard, dr_operator;
+
+CREATE SCHEMA IF NOT EXISTS dr;
+-- How far the primary had written (lsn) at which time of the witness's clock (written_at, a lower bound).
+CREATE TABLE IF NOT EXISTS dr.heartbeat (
+  region text PRIMARY KEY,
+  epoch bigint NOT NULL,
+  sequence bigint NOT NULL,
+  written_at timestamptz NOT NULL,
+  lsn pg_lsn NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+-- Where a probe writes to find out whether a write is accepted.
+CREATE TABLE IF NOT EXISTS dr.probe (
+  region text PRIMARY KEY,
+  token text NOT NULL,
+  written_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+
+REVOKE ALL ON SCHEMA dr FROM PUBLIC;
+GRANT USAGE ON SCHEMA dr TO dr_guard, dr_operator;
+GRANT SELECT, INSERT, UPDATE ON dr.heartbeat, dr.probe TO dr_guard, dr_operator;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO dr_operator;
