@@ -106,28 +106,26 @@ class Ledger:
 
         Raises AnotherWriter, Refused (not declared, closed, an old token), Unreachable (nothing is lost).
         """
+        self._refuse_unknown(step)
         with self.file.lock():
             if self._last() is None:
                 self._catch_up()  # another machine declared it
             last = self._last()
             if last is None:
-                places = f"{self.path} or {self.remote}" if self.remote else f"{self.path}"
-                raise Refused(
-                    f"Failed to record {step} of incident {self.incident}: it is not declared in {places}. "
-                    "Declare it first (incident_ledger, state=declared)."
-                )
+                raise self._undeclared(step)
             self._refuse_closed(last)
             return self._append(phase, step, state, data or {})
 
     def close(self, data: t.Mapping[str, t.Any] | None = None) -> Event | None:
         """End the ledger: nothing can be appended after. Return None when it was closed before."""
+        self._refuse_unknown(CLOSE)
         with self.file.lock():
             self._catch_up()
             last = self._last()
-            if last is not None and is_closing(last):
-                return None
             if last is None:
-                raise Refused(f"Failed to close incident {self.incident}: it was never declared.")
+                raise self._undeclared(CLOSE)
+            if is_closing(last):
+                return None
             return self._append("close", CLOSE, "verified", data or {})
 
     def publish(self) -> list[int]:
@@ -135,6 +133,8 @@ class Ledger:
 
         For an incident that had to go on while its store was away. Raises Diverged when the store holds others.
         """
+        if not self.unpublished():
+            return []
         with self.file.lock():
             missing = self.unpublished()
             for event in self.file.read():
@@ -269,6 +269,18 @@ class Ledger:
             f"Failed to open the ledger of incident {self.incident}: {self.path} and {self.remote} disagree: {cause}. "
             "Check that the store is the one this incident was declared in. If it was away while the run went on, "
             "publish the local events (incident_ledger, state=published); if one was altered, state=verified names it."
+        )
+
+    def _refuse_unknown(self, step: str) -> None:
+        """Refuse an incident that neither copy knows before anything is made for it: its name may be mistyped."""
+        if not self.path.exists() and not self.read():
+            raise self._undeclared(step)
+
+    def _undeclared(self, step: str) -> Refused:
+        places = f"{self.path} or {self.remote}" if self.remote else f"{self.path}"
+        return Refused(
+            f"Failed to record {step} of incident {self.incident}: it is not declared in {places}. "
+            "Declare it first (incident_ledger, state=declared)."
         )
 
     def _refuse_closed(self, last: Event) -> None:

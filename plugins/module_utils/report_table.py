@@ -11,6 +11,7 @@ import textwrap
 import typing as t
 
 from .clock import from_iso
+from .report_timeline import OBSERVING
 
 WIDTH = 100
 Report = t.Mapping[str, t.Any]
@@ -59,17 +60,18 @@ def _objectives(report: Report) -> str:
     lost, written = report["lost_acknowledged_writes"], report["acknowledged_writes"]
     loss = "no client-side record" if written is None else f"{lost} of {written} acknowledged writes lost"
     source = "outage that the clients saw" if report["rto_source"] == "client" else "ledger: declared to validated"
+    bound = "none was stated" if report["loss_bound"] is None else "stated before the loss was measured"
     most = report["max_writable_primaries"]
     rows = [
         ("RTO", duration(report["rto_seconds"]), *_against(report, "rto"), source),
         ("RPO", duration(report["rpo_seconds"]), *_against(report, "rpo"), loss),
-        ("loss bound", duration(report["stated_loss_bound_seconds"]), "", "", "stated before the loss was measured"),
+        ("loss bound", duration(report["stated_loss_bound_seconds"]), "", "", bound),
         (
-            "own time",
+            "orchestration",
             duration(report["orchestration_seconds"]),
             "",
             "",
-            "RTO less waits for lease, promotion, pods, TTL",
+            "RTO less lease, promotion, pods and TTL waits",
         ),
         (
             "primaries",
@@ -97,7 +99,8 @@ def _phases(report: Report) -> str:
         at = (from_iso(phase["ended"]) - declared).total_seconds()
         used = f"{100 * at / objective:.0f} %" if objective else ""
         name = f"{phase['phase']} (run {phase['run']})" if several else phase["phase"]
-        failures = f"{phase['failed']} failed" if phase["failed"] else ""
+        word = "found" if phase["phase"] in OBSERVING else "failed"
+        failures = f"{phase['failed']} {word}" if phase["failed"] else ""
         clock = f"{_clock(phase['started'])} - {_clock(phase['ended'])}"
         rows.append((name, clock, duration(phase["seconds"]), f"+{duration(at)}", used, str(phase["steps"]), failures))
     head = ("PHASE", "UTC", "TOOK", "SINCE DECLARED", "OF RTO", "STEPS", "")
