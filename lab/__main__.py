@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = Arguments(lab_directory(values.directory), values)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the lab is on loopback, and no proxy of the caller's leads there
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a start that is told to end cleans up, too
     try:
         return int(COMMANDS[values.command](arguments))
     except LabError as error:

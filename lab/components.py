@@ -112,6 +112,17 @@ def process_of(lab: Lab, component: Component) -> ProcessId | None:
     return process if process is not None and process.alive else None
 
 
+def is_fenced(lab: Lab, component: Component) -> bool:
+    """True for a PostgreSQL that its guard, which runs, keeps stopped because the region does not hold the lease."""
+    if component.kind != "postgres" or process_of(lab, Component("guard", component.region)) is None:
+        return False
+    try:
+        status = json.loads((lab.state("guard", component.region) / "status.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return status.get("state") == "fenced"
+
+
 def recorded(lab: Lab, component: Component) -> ProcessId | None:
     """The process that was started last, dead or alive; None where there was none."""
     try:

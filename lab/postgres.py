@@ -25,8 +25,8 @@ from lab.waiting import until
 
 SCHEMA = REPOSITORY / "lab" / "service" / "schema.sql"
 OBSERVER_SCHEMA = REPOSITORY / "lab" / "observer" / "schema.sql"
-#: roles of the operator and the guard, shipped with the collection
-ROLES_SQL = REPOSITORY / "roles" / "lease_guard" / "files" / "roles.sql"
+#: what the operator and the guard need, shipped with the collection
+GUARD_SCHEMA = REPOSITORY / "roles" / "lease_guard" / "files" / "schema.sql"
 SETTINGS_FILE = "lab.conf"
 SETTINGS = """\
 # Written by the lab.
@@ -122,11 +122,7 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
             if role != "postgres":
                 _create_role(cursor, role, keys.database[role])
         cursor.execute("ALTER ROLE replicator REPLICATION")
-        if ROLES_SQL.exists():
-            cursor.execute(ROLES_SQL.read_text())
-        else:
-            cursor.execute("ALTER ROLE dr_guard SUPERUSER")
-            cursor.execute("ALTER ROLE dr_operator SUPERUSER")
+        cursor.execute(GUARD_SCHEMA.read_text())
         cursor.execute(OBSERVER_SCHEMA.read_text())
         for service in SERVICES:
             names = {"database": sql.Identifier(service.database), "owner": sql.Identifier(service.database_role)}
@@ -134,6 +130,8 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
     for service in SERVICES:
         with session(lab, region, service.database, service.database_role) as cursor:
             cursor.execute(SCHEMA.read_text())
+            # the service's invariants are queries of the operator's
+            cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO dr_operator")
 
 
 def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:

@@ -16,7 +16,7 @@ PRE_START_SECONDS = 30
 
 def run_component(lab: Lab, component: Component) -> None:
     """Start the component if it does not run; for PostgreSQL, wait until it answers. Raises LabError."""
-    with locked(lab.directory, f"run-{component.region or 'shared'}-{component.kind}"):
+    with locked(lab.directory / "run", f"{component.region or 'shared'}-{component.kind}"):
         if component.kind == "postgres":
             _run_postgres(lab, component)
         elif component.kind == "guard":

@@ -13,7 +13,7 @@ from pathlib import Path
 from lab import configs, shutdown
 from lab.account import choose_account, data_directory, find_postgres
 from lab.catalogue import REGIONS, SERVICES
-from lab.components import Component, all_components, process_of, start
+from lab.components import Component, all_components, is_fenced, process_of, start
 from lab.errors import LabError
 from lab.faults import hit
 from lab.keys import Keys
@@ -89,7 +89,7 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
 
 def unexpectedly_dead(lab: Lab) -> list[Component]:
     """Components that do not run although no fault says so."""
-    return [one for one in all_components(lab) if process_of(lab, one) is None and not hit(lab, one)]
+    return [one for one in all_components(lab) if not (process_of(lab, one) or is_fenced(lab, one) or hit(lab, one))]
 
 
 def create(directory: Path, kubeconfigs: dict[str, str]) -> Lab:
