@@ -30,7 +30,8 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, stopping.set)
     cluster = Cluster(config)
     app = ApiServer(cluster, config).application()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    # A watch whose client has left ends at once, not with the next event.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True)
     try:
         await runner.setup()
         await web.TCPSite(runner, config.host, config.port, reuse_address=True, ssl_context=_tls(config)).start()

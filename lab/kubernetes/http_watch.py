@@ -64,7 +64,7 @@ class WatchStream:
             if first:
                 await response.write(first)
             await self._pump(watch, response)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             # The client has left; there is nobody to tell.
             pass
         finally:

@@ -140,3 +140,14 @@ def test_a_taken_address_is_reported(tmp_path: Path) -> None:
         assert result.returncode == 1
         assert "Failed to serve the Kubernetes API" in result.stdout
         assert server.get(PODS)["kind"] == "PodList"
+
+
+def test_a_client_that_leaves_its_watch_disturbs_nobody(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        for _ in range(5):
+            with server.open("GET", f"{PODS}?watch=1") as response:
+                assert response.status == 200
+        server.send("POST", DEPLOYMENTS, deployment(replicas=2))
+        until(lambda: len(server.get(PODS)["items"]) == 2, "the controllers work on")
+        output = server.stop()
+    assert len(output.strip().splitlines()) == 2, output
