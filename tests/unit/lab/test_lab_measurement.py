@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from lab.client.http import ServiceConnection
 from lab.client.names import Names, Unresolved
 from lab.measurement import MeasurementError, longest_outage, measure_service, observed, writes
 
-BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.timezone.utc)
+BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 
 
 def at(seconds: float) -> str:
@@ -132,8 +133,6 @@ def test_a_measurement_waits_for_success_and_says_when_there_is_none(
 
 
 def test_names_are_kept_for_their_ttl_and_no_longer() -> None:
-    import socket
-
     answers = iter([("127.0.0.8", 1), ("127.0.0.9", 60)])
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
@@ -156,5 +155,5 @@ def test_names_are_kept_for_their_ttl_and_no_longer() -> None:
 
 
 def test_a_silent_resolver_is_no_address() -> None:
-    with pytest.raises(Unresolved, match="api.test"):
+    with pytest.raises(Unresolved, match=r"api\.test"):
         Names("127.0.0.1", 9, 0.1).resolve("api.test")
