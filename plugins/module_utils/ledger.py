@@ -133,12 +133,11 @@ class Ledger:
 
         For an incident that had to go on while its store was away. Raises Diverged when the store holds others.
         """
-        if not self.unpublished():
-            return []
+        remote = self._need_store()
         with self.file.lock():
             missing = self.unpublished()
             for event in self.file.read():
-                if event.seq in missing and self.remote and self.remote.create(event) is not None:
+                if event.seq in missing and remote.create(event) is not None:
                     raise self._diverged(f"event {event.seq} differs between the two")
             self._catch_up()  # also proves that the two are now one story
             last = self._last()
@@ -148,10 +147,13 @@ class Ledger:
 
     def unpublished(self) -> list[int]:
         """Return the numbers of the events that the local file has and the store lacks."""
+        present = set(self._need_store().seqs())
+        return [event.seq for event in self.file.read() if event.seq not in present]
+
+    def _need_store(self) -> LedgerStore:
         if self.remote is None:
             raise Refused(f"Failed to publish the ledger of incident {self.incident}: no store is named. Set `store`.")
-        present = set(self.remote.seqs())
-        return [event.seq for event in self.file.read() if event.seq not in present]
+        return self.remote
 
     def read(self) -> list[Event]:
         """Return all events, the store's included. Writes nothing. Raises Diverged, DamagedLedger, Unreachable."""

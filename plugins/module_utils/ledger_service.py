@@ -39,7 +39,7 @@ SPECIFICATION = Specification(
         "store": store_option(),
         "retain_days": {"type": "int"},
         "actor": {"type": "str"},
-        "token": {"type": "int"},
+        "token": {"type": "int", "no_log": False},
     },
     required_if=[("state", "appended", ("phase", "step"))],
 )
