@@ -85,7 +85,7 @@ def launch(lab: Lab, region: str) -> None:
     """Start the region's PostgreSQL and wait until it answers, be it with a refusal."""
     component = Component("postgres", region)
     if process_of(lab, component) is None:
-        _forget_dead_postmaster(lab.postgres_data(region) / "postmaster.pid")
+        forget_dead_postmaster(lab.postgres_data(region) / "postmaster.pid")
     start(lab, component)
 
     def answers() -> bool:
@@ -95,7 +95,7 @@ def launch(lab: Lab, region: str) -> None:
     until(answers, f"PostgreSQL of {region} (log {lab.log('postgres', region)})", timeout=60)
 
 
-def _forget_dead_postmaster(lock_file: Path) -> None:
+def forget_dead_postmaster(lock_file: Path) -> None:
     """Remove a lock file that names a process which has ended but was not reaped yet.
 
     PostgreSQL takes such a zombie for a running server; a container's first process may reap late, or never.

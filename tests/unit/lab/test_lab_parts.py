@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,13 +16,16 @@ import pytest
 
 from lab import configs, ports, shutdown
 from lab.account import choose_account, find_postgres
+from lab.assembly import json_tail, playbook_environment
 from lab.catalogue import REGIONS
 from lab.components import all_components, argv_of
 from lab.errors import LabError
 from lab.faults import find, hit
 from lab.keys import Keys
 from lab.layout import FILE, Lab, required, write_text
+from lab.postgres import forget_dead_postmaster
 from lab.startup import create, kubeconfigs_from
+from lab.status import describe, table
 from lab.waiting import Step, run_steps, until
 
 
@@ -222,3 +228,46 @@ class TestFaults:
 def test_postgresql_is_found_where_its_user_can_run_it(tmp_path: Path) -> None:
     directory = find_postgres(choose_account(), tmp_path)
     assert (directory / "initdb").exists() and (directory / "pg_basebackup").exists()
+
+
+class TestRecords:
+    @pytest.mark.parametrize("count", [0, 1, 500])
+    def test_the_end_of_a_record_is_its_last_whole_lines(self, tmp_path: Path, count: int) -> None:
+        path = tmp_path / "record.jsonl"
+        path.write_text("".join(f'{{"n": {number}}}\n' for number in range(count)) + '{"n": half')
+        numbers = [line["n"] for line in json_tail(path, size=200)]
+        assert numbers == list(range(count))[-len(numbers) or count :]
+        assert bool(numbers) == bool(count)
+
+    def test_no_record_is_no_line(self, tmp_path: Path) -> None:
+        assert json_tail(tmp_path / "none") == []
+
+
+def test_nothing_of_the_callers_leads_a_playbook_away_from_the_lab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    misleading = {"AWS_PROFILE": "production", "PGHOST": "db", "KUBECONFIG": "/x", "https_proxy": "http://proxy:1"}
+    for name, value in {**misleading, "ANSIBLE_INVENTORY": "/x", "SOMETHING": "else"}.items():
+        monkeypatch.setenv(name, value)
+    environment = playbook_environment(lab)
+    assert not misleading.keys() & environment.keys()
+    assert "ANSIBLE_INVENTORY" not in environment
+    assert (environment["SOMETHING"], environment["DR_LAB_DIR"]) == ("else", str(lab.directory))
+
+
+def test_a_lock_file_of_a_process_that_has_ended_is_forgotten(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    lock_file = tmp_path / "postmaster.pid"
+    for content, stays in ((f"{os.getpid()}\n/data\n", True), ("nonsense", True), (f"{child.pid}\n/data\n", False)):
+        lock_file.write_text(content)
+        forget_dead_postmaster(lock_file)
+        assert lock_file.exists() == stays
+    child.wait()
+
+
+def test_the_status_of_a_lab_with_nothing_running_says_dead(lab: Lab) -> None:
+    status = describe(lab)
+    assert not status["healthy"]
+    assert {row["state"] for row in status["components"]} == {"dead"}
+    lines = table(status).splitlines()
+    assert len(lines) == len(status["components"]) + 4
+    assert str(lab.directory) in lines[0]
