@@ -65,9 +65,9 @@ class Launch:
 
 async def prepare(services: Services, pod: Document, spec: Document, address: str) -> Launch:
     """Everything that comes before the process; LaunchError says what stands in the way."""
-    image = await _image(services, spec)
     try:
         _refuse_what_is_not_offered(pod, spec)
+        image = await _image(services, spec)
         addresses = {"podIP": address, "hostIP": services.config.address}
         variables = await container_environment(pod, spec, services.references, addresses)
     except ContainerConfigError as error:
