@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils import aws
 from ..module_utils.errors import RecoveryError
-from ..module_utils.execution import Service, Specification
+from ..module_utils.execution import Params, Result, Specification
 from .identity import actor_of
 from .recorder import Recorder
 
@@ -36,7 +36,7 @@ class RecoveryAction(ActionBase):
     _supports_diff = True
 
     specification: t.ClassVar[Specification]
-    service: t.ClassVar[Service]
+    service: t.ClassVar[staticmethod[[Params, bool], Result]]
     #: False for a module that only looks: its record has no intent, only what it found.
     has_effect: t.ClassVar[bool] = True
 
