@@ -6,11 +6,12 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from lab.aws.config import Config, ConfigError
 from lab.aws.server import LabAws
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,9 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
     try:
         server = LabAws(Config.load(options.config))
     except ConfigError as error:
@@ -32,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Failed to start the lab's AWS: {error}", file=sys.stderr)
         return 1
     server.start()
-    stopping.wait()
+    signal.sigwait(STOP_SIGNALS)
     server.stop()
     return 0
 

@@ -9,12 +9,13 @@ import argparse
 import json
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from .http import ServiceConnection
 from .names import Names
 from .traffic import Traffic
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> int:
@@ -23,9 +24,7 @@ def main() -> int:
     config = json.loads(parser.parse_args().config.read_text(encoding="utf-8"))
     directory = Path(config["directory"])
     directory.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
     resolver, timeout = config["resolver"], float(config.get("timeout", 1.0))
     clients = [
         Traffic(
@@ -39,7 +38,7 @@ def main() -> int:
     for client in clients:
         client.start()
     print(f"client of {', '.join(client.service for client in clients)}", flush=True)
-    stop.wait()
+    signal.sigwait(STOP_SIGNALS)
     for client in clients:
         client.stopping.set()
     for client in clients:

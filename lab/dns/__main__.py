@@ -7,7 +7,6 @@ import json
 import logging
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +37,9 @@ class ResolverConfig:
         return cls(data["host"], int(data["port"]), upstreams)
 
 
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the resolver; the exit status is 0 after a signal, 2 for a bad configuration."""
     parser = argparse.ArgumentParser(prog="python -m lab.dns", description=__doc__)
@@ -50,13 +52,11 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
     server = DnsServer(config.host, config.port, Resolver(config.upstreams).respond)
     server.start()
     log.info("resolver listening on %s:%d (udp, tcp)", server.host, server.port)
-    stopping.wait()
+    signal.sigwait(STOP_SIGNALS)
     server.stop()
     return 0
 

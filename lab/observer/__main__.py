@@ -9,10 +9,11 @@ import argparse
 import json
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from .probe import RegionProbe
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> int:
@@ -21,16 +22,14 @@ def main() -> int:
     config = json.loads(parser.parse_args().config.read_text(encoding="utf-8"))
     path = Path(config["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
     probes = [
         RegionProbe(region, dsn, path, float(config.get("per_second", 5))) for region, dsn in config["regions"].items()
     ]
     for probe in probes:
         probe.start()
     print(f"observer of {', '.join(config['regions'])}", flush=True)
-    stop.wait()
+    signal.sigwait(STOP_SIGNALS)
     for probe in probes:
         probe.stopping.set()
     for probe in probes:

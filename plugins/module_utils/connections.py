@@ -45,7 +45,7 @@ _KUBERNETES: dict[str, t.Any] = {
 }
 
 _LEASE: dict[str, t.Any] = {
-    "key": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": False},  # of an object
     "ttl_seconds": {"type": "float", "default": 30.0},
     "clock_allowance_seconds": {"type": "float", "default": 2.0},
     "stores": {"type": "list", "elements": "dict", "required": True, "options": _STORE},

@@ -52,5 +52,5 @@ def run_module(specification: Specification, service: Service) -> None:
     try:
         result = service(module.params, module.check_mode)
     except RecoveryError as error:
-        module.fail_json(**{**error.facts, "msg": str(error)})
+        module.fail_json(**{"changed": False, **error.facts, "msg": str(error)})
     module.exit_json(**result)
