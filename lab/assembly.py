@@ -176,10 +176,18 @@ def prepare_regions(lab: Lab) -> None:
 
 
 def playbook_environment(lab: Lab) -> dict[str, str]:
-    """The caller's environment for ansible-playbook, less what would lead it away from the lab."""
+    """The caller's environment for ansible-playbook, less what would lead it away from the lab.
+
+    It bears the lab's mark, so that one whose start was killed is found and ended.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(MISLEADING) and not name.lower().endswith("_proxy")
     }
-    return {**kept, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "DR_LAB_DIR": str(lab.directory)}
+    return {
+        **kept,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "DR_LAB_DIR": str(lab.directory),
+        components.MARK: lab.id,
+    }
