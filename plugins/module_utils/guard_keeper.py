@@ -19,7 +19,7 @@ from .guard_config import GuardConfig, now
 from .guard_fence import Fence
 from .guard_state import log
 from .lease import Lease, LeaseLost, LeaseView
-from .lease_record import LeaseRecord, Samples
+from .lease_record import LeaseRecord, Samples, receipt_key
 from .object_store import PreconditionFailed
 
 
@@ -37,11 +37,6 @@ class Standing:
     tried: float = 0.0
     #: why it is not ours, or could not be looked at
     reason: str = "the lease was not read yet"
-
-
-def receipt_key(lease_key: str, region: str, epoch: int) -> str:
-    """Key of the receipt that `region` is fenced against the claim with `epoch`."""
-    return f"{lease_key}.receipts/{region}-{epoch}.json"
 
 
 class Keeper(threading.Thread):

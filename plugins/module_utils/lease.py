@@ -64,7 +64,7 @@ class Lease:
 
     def read(self) -> LeaseView:
         """Return the newest record that the answering majority shows. Raises LeaseUnavailable."""
-        answers = self._each(self._read_one)
+        answers = self.each(self._read_one)
         errors = {name: str(got) for name, got in answers.items() if isinstance(got, Exception)}
         good = {name: got for name, got in answers.items() if not isinstance(got, Exception)}
         self._need_majority("read", len(good), errors)
@@ -171,7 +171,7 @@ class Lease:
                 # Our own earlier try may have landed although its answer was lost.
                 return self._put(store, body, self._replaceable(store, record, adopt_older))
 
-        answers = self._each(put)
+        answers = self.each(put)
         etags: dict[str, str | None] = {name: got for name, got in answers.items() if isinstance(got, str)}
         errors = {name: str(got) for name, got in answers.items() if isinstance(got, Exception)}
         if len(etags) >= self.majority:
@@ -238,7 +238,7 @@ class Lease:
             latest[store.name] = own if carried is None else max(own, carried)
         return latest
 
-    def _each(self, call: t.Callable[[ObjectStore], R]) -> dict[str, R | RecoveryError]:
+    def each(self, call: t.Callable[[ObjectStore], R]) -> dict[str, R | RecoveryError]:
         """Ask all stores at once; an error is an answer too.
 
         Once a majority has answered well, a store that hangs is not waited for: a renewal must not take as

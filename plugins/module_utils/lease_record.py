@@ -152,5 +152,10 @@ class LeaseView:
         return Predecessor(old.holder, old.epoch, expires, old.renewed_at or None, old.samples, ends)
 
 
+def receipt_key(lease_key: str, region: str, epoch: int) -> str:
+    """Return the key of the receipt by which `region`'s guard says that it is fenced against the claim with `epoch`."""
+    return f"{lease_key}.receipts/{region}-{epoch}.json"
+
+
 def _samples(raw: t.Iterable[t.Sequence[str]]) -> Samples:
     return tuple((str(time), str(lsn)) for time, lsn in raw)
