@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, Terragon
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What one PostgreSQL server is: primary or standby, how far it is, and whether it commits a write.
+"""What one PostgreSQL server is: primary or standby, how far it is, and which heartbeats it has.
 
 PRIVATE to the collection.
 """
@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 import typing as t
-import uuid
 from dataclasses import dataclass
 
 from .clock import to_iso
-from .errors import RecoveryError
-from .postgres import QueryFailed, Session
-
-#: A probe must find out whether anybody can write. A read-only default binds nobody who does not want it, and a
-#: standby that is away must not hold up the answer.
-PROBE_SETTINGS = {"default_transaction_read_only": "off", "synchronous_commit": "local"}
+from .sql import Postgres, SqlFailed
 
 _STATE = """
 SELECT in_recovery,
@@ -33,11 +27,6 @@ SELECT in_recovery,
        pg_last_wal_replay_lsn(),
        CASE WHEN in_recovery THEN pg_is_wal_replay_paused() ELSE false END
 FROM (SELECT pg_is_in_recovery() AS in_recovery) AS role
-"""
-
-_PROBE = """
-INSERT INTO dr.probe AS old (region, token, written_at) VALUES (%s, %s, clock_timestamp())
-ON CONFLICT (region) DO UPDATE SET token = excluded.token, written_at = excluded.written_at
 """
 
 #: object_not_in_prerequisite_state: the server was promoted between two functions of one statement.
@@ -81,14 +70,14 @@ class ServerState:
     replay_paused: bool
 
     @classmethod
-    def of(cls, session: Session) -> ServerState:
-        """Ask. Raises QueryFailed, Unreachable."""
+    def of(cls, server: Postgres) -> ServerState:
+        """Ask. Raises as Postgres.rows() does."""
         try:
-            row = session.query(_STATE)[0]
-        except QueryFailed as error:
-            if error.code != _PROMOTED_MEANWHILE:
+            row = server.row(_STATE)
+        except SqlFailed as error:
+            if error.sqlstate != _PROMOTED_MEANWHILE:
                 raise
-            row = session.query(_STATE)[0]
+            row = server.row(_STATE)
         in_recovery, system, timeline, *rest = row
         return cls(in_recovery, system, int(timeline, 10 if in_recovery else 16), *rest)
 
@@ -98,24 +87,14 @@ class ServerState:
         return self.replay_lsn if self.in_recovery else self.lsn
 
 
-def heartbeats(session: Session) -> list[Heartbeat]:
-    """Return the heartbeats that the server has, the newest first. Raises QueryFailed, Unreachable."""
-    rows = session.query("SELECT region, epoch, sequence, written_at, lsn FROM dr.heartbeat")
+def heartbeats(server: Postgres) -> list[Heartbeat]:
+    """Return the heartbeats that the server has, the newest first. Raises as Postgres.rows() does."""
+    rows = server.rows("SELECT region, epoch, sequence, written_at, lsn FROM dr.heartbeat")
     found = [Heartbeat(*row) for row in rows]
     return sorted(found, key=lambda one: (one.epoch, one.written_at), reverse=True)
 
 
-def write_probe(session: Session, region: str, timeout: float | None = None) -> str:
-    """Commit one row into dr.probe and return its token. Raises QueryFailed, Unreachable, RecoveryError."""
-    token = uuid.uuid4().hex
-    try:
-        session.query(_PROBE, region, token, timeout=timeout)
-    except QueryFailed as error:
-        if error.code in ("3F000", "42P01", "42501"):
-            raise ProbeMissing(f"{error} Apply the role lease_guard's schema.sql to this cluster.") from error
-        raise
-    return token
-
-
-class ProbeMissing(RecoveryError):
-    """There is no table dr.probe, or this user may not write to it: whether a write is accepted cannot be asked."""
+def lsn_number(lsn: str) -> int:
+    """Return a position in the WAL, for example 0/16B3748, as a number that can be compared."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
