@@ -32,6 +32,7 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
     """The whole state."""
     address, port = lab.resolver
     return {
+        "id": lab.id,
         "directory": str(lab.directory),
         "python": lab.python,
         "subnet": lab.subnet,

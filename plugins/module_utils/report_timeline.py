@@ -111,12 +111,19 @@ def loss_bound(events: t.Sequence[Event]) -> dict[str, t.Any] | None:
 
 
 def open_steps(events: t.Sequence[Event]) -> list[OpenStep]:
-    """Return the steps that were left open, in order of their last event."""
+    """Return the steps that were left open, in order of their last event.
+
+    An effect that one task ordered may be observed by another: the same step, named so in both, of the same host.
+    """
     last: dict[bytes, Event] = {}
     for event in events:
         if event.step not in _OWN_STEPS:
             last.pop(_key(event), None)
             last[_key(event)] = event
+            if event.state == "verified":
+                ordered = [key for key, other in last.items() if other.state == "effect" and _same(other, event)]
+                for key in ordered:
+                    del last[key]
     kinds = ((event, _kind(event)) for event in last.values())
     return [OpenStep(event, kind) for event, kind in kinds if kind]
 
@@ -150,6 +157,16 @@ def _by_run(events: t.Sequence[Event]) -> list[tuple[int, list[Event]]]:
 def _key(event: Event) -> bytes:
     told = {key: event.data.get(key) for key in ("task", "host", "item")}
     return canonical([event.phase, event.step, told])
+
+
+def _same(ordered: Event, observed: Event) -> bool:
+    """Whether one event tells of the other's step: of one host and item, whatever the task and the phase."""
+    return all(
+        [
+            ordered.step == observed.step,
+            *(ordered.data.get(key) == observed.data.get(key) for key in ("host", "item")),
+        ]
+    )
 
 
 def _kind(event: Event) -> str:
