@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleError
 
 from tests.unit.plugins.both_ways import BothWays
 from tests.unit.plugins.guard_support import prepare_database
@@ -194,8 +195,6 @@ def test_bad_input_is_refused(both: BothWays, both_regions: Regions, change: dic
         given["servers"] = both_regions.servers()[:1] * 2
     given = {key: value for key, value in given.items() if value is not None}
     if both.way == "action" and "lease" not in given:
-        from ansible.errors import AnsibleError
-
         with pytest.raises(AnsibleError, match="lease"):
             both("pg_heartbeat", given)
         return
