@@ -164,6 +164,8 @@ def _for_this_machine(index: dict[str, Any]) -> str:
 def _extract(layer: bytes, root: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+            if not hasattr(tarfile, "data_filter"):  # 3.11 before 3.11.4, unless its distribution added it
+                raise PullError("this Python cannot unpack safely; use 3.11.4 or newer")
             for member in archive:
                 path = Path(member.name)
                 if path.name.startswith(WHITEOUT):
