@@ -23,7 +23,7 @@ import typing as t
 import uuid
 from dataclasses import replace
 
-from .clock import to_iso, utc_now
+from .clock import from_iso, to_iso, utc_now
 from .errors import RecoveryError, Refused, Unreachable
 from .lease_record import LeaseRecord, LeaseView, Predecessor
 from .object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject
@@ -137,6 +137,13 @@ class Lease:
             if bound is not None and store.name in observed:
                 observed[store.name] = max(bound, observed[store.name])
         return replace(view, observed=observed).remaining(previous)
+
+    def may_have_ended(self, previous: Predecessor) -> bool:
+        """False where the stores' clocks rule out that `previous` has stopped; they show seconds, rounded down."""
+        now = time.monotonic()
+        bounds = {store.name: store.clock.at_most(now) for store in self.stores}
+        known = {name: bound for name, bound in bounds.items() if bound is not None}
+        return any(known[name] >= from_iso(end) for name, end in previous.ends.items() if name in known)
 
     def renew(self, view: LeaseView, **changes: t.Any) -> LeaseView:
         """Write the holder's next renewal over what `view` showed; `changes` replace fields of the record.

@@ -118,7 +118,7 @@ class Promotion:
         )
 
     def _sufficient(self, view: LeaseView, record: LeaseRecord) -> list[Receipt]:
-        """Return the given receipts that the witness itself still confirms for the present claim."""
+        """Return the given receipts that the witness itself bears out for the present claim."""
         wanted = [
             one
             for one in self.given
@@ -130,7 +130,14 @@ class Promotion:
             return []
         seen = [from_lease(self.lease, view, record, self.subject), from_guard(self.lease, self.subject, record.epoch)]
         confirmed = {one["method"] for one in seen if one is not None}
-        return [one for one in wanted if one["method"] in confirmed]
+        return [one for one in wanted if one["method"] in confirmed or self._ended(record, one)]
+
+    def _ended(self, record: LeaseRecord, one: Receipt) -> bool:
+        """True for the end that pg_fence waited for: it watched the stores' clocks for longer than one look can."""
+        previous = record.previous
+        if one["method"] != "lease_expired" or previous is None or previous.holder != self.subject:
+            return False
+        return one.get("certain_at") == previous.expires_at and self.lease.may_have_ended(previous)
 
     def _need_acceptance(self, record: LeaseRecord, state: dict[str, t.Any]) -> None:
         """Without a receipt only the typed acceptance of at least the stated loss goes on."""
