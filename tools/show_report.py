@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report_table import render  # noqa: E402
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report_table import render
 
 
 def main(path: str) -> int:

@@ -80,7 +80,8 @@ def workloads(services: Services, region: Region, role: str) -> list[dict[str, t
 def checks(services: Services, region: Region | None = None) -> list[dict[str, t.Any]]:
     """Return all health checks: through the public names, or of one region's own endpoints when it is given.
 
-    A check of a region says so in its name. A `postgresql` check needs a region; through the public name the service's own checks cover its database.
+    A check of a region says so in its name. A `postgresql` check needs a region; through the public name the
+    service's own checks cover its database.
     """
     found = []
     for name, service in services.items():

@@ -46,9 +46,7 @@ Service = t.Callable[[Params, bool], Result]
 
 def run_module(specification: Specification, service: Service) -> None:
     """Run a service as a module and exit with its result, or fail with its error and what is known."""
-    module = AnsibleModule(
-        argument_spec=specification.argument_spec, supports_check_mode=True, **specification.rules()
-    )
+    module = AnsibleModule(argument_spec=specification.argument_spec, supports_check_mode=True, **specification.rules())
     try:
         result = service(module.params, module.check_mode)
     except RecoveryError as error:

@@ -1,4 +1,4 @@
-"""The collection as others get it: built, installed elsewhere, and as a project under ansible-runner, as AWX lays it out."""
+"""The collection as others get it: built and installed elsewhere, and under ansible-runner as AWX lays it out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_modules_have_the_same_names_installed_and_from_the_checkout(installed: 
 
 
 def test_the_installed_playbook_runs_by_its_name(installed: Path) -> None:
-    inventories = [word for name in ("plan", "us-east-1", "us-west-2") for word in ("-i", str(ROOT / "inventories" / name))]
+    inventories = [
+        word for name in ("plan", "us-east-1", "us-west-2") for word in ("-i", str(ROOT / "inventories" / name))
+    ]
     done = run(
         str(BIN / "ansible-playbook"), *inventories, f"{NAME}.region_failover", *EXTRA,
         cwd=installed, ANSIBLE_COLLECTIONS_PATH=str(installed),

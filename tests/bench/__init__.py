@@ -1,1 +1,1 @@
-"""Benchmarks. Each compares variants round-robin within one run and prints ratios: machines are noisy, ratios less so."""
+"""Benchmarks: variants round-robin within one run, told as ratios. Machines are noisy, ratios less so."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def compare(variants: dict[str, Callable[[], None]], rounds: int, per: int, unit: str) -> None:
-    """Run every variant once a round; print wall and CPU milliseconds a unit, and CPU as a ratio to the first variant."""
+    """Run every variant once a round; print wall and CPU milliseconds a unit, and CPU as a ratio to the first."""
     wall: dict[str, list[float]] = {name: [] for name in variants}
     cpu: dict[str, list[float]] = {name: [] for name in variants}
     for _round in range(rounds):

@@ -23,7 +23,9 @@ def load(path: Path) -> object:
 @pytest.mark.parametrize("name", LINKED)
 def test_link_farm_points_at_the_root(name: str) -> None:
     link = FARM / name
-    assert link.is_symlink(), f"{link} is no link: `ansible-galaxy collection install . --force` replaces the farm by a copy"
+    assert link.is_symlink(), (
+        f"{link} is no link: `ansible-galaxy collection install . --force` replaces the farm by a copy"
+    )
     assert link.resolve() == ROOT / name
 
 

@@ -50,7 +50,13 @@ def test_objectives_are_the_strictest() -> None:
 
 def test_records_carry_the_regions_values_and_keep_the_rest() -> None:
     assert FILTERS["service_records"](SERVICES, REGION) == [
-        {"zone": "example.com", "name": "api.example.com", "type": "CNAME", "ttl": 60, "values": ["api-west.example.com"]}
+        {
+            "zone": "example.com",
+            "name": "api.example.com",
+            "type": "CNAME",
+            "ttl": 60,
+            "values": ["api-west.example.com"],
+        }
     ]
 
 
