@@ -26,11 +26,23 @@ class Fence:
         self.postmaster = Postmaster(config.data_directory)
         self.state = StateDirectory(config.state_directory)
         self._ordered = 0.0
+        self._trouble = ""
 
     @property
     def is_up(self) -> bool:
         """True when the server is stopped and would start rejecting everybody."""
         return self.hba.closed and self.postmaster.pid() is None
+
+    @property
+    def never_guarded(self) -> bool:
+        """True before this guard has ever seen a lease, where it may create one: there is nothing to protect yet.
+
+        A mistake in the first deployment must not stop a database that nobody else can be writing to.
+        """
+        try:
+            return self.config.bootstrap and self.state.memory().highest_epoch == 0
+        except RecoveryError:
+            return False
 
     def put_up(self, reason: str, until: float | None) -> str:
         """Close the file, stop the server, say how it was stopped. `until` (guard_config.now) is when it must be done.
@@ -39,13 +51,13 @@ class Fence:
         """
         seconds = max(1.0, until - now()) if until is not None else 3.0
         running = self.postmaster.pid() is not None
-        was_closed = self.hba.closed
+        was_closed = self.hba.closed  # False, too, where the file is missing: the server is stopped all the same
         writing = threading.Thread(target=self._write_down, args=(reason, running), daemon=True)
         writing.start()
         writing.join(min(0.5, seconds * 0.2))  # a disk that hangs must not keep the server from being stopped
         how = self.postmaster.stop(seconds)
         writing.join()
-        if running or not was_closed:
+        if running or (not was_closed and self.hba.closed):
             log(self.config.region, f"FENCED ({reason}); server stopped: {how}")
         return how
 
@@ -78,8 +90,11 @@ class Fence:
                 self.hba.close(reason)
             if running:
                 self.state.remember(stopped_by_guard=True)
+            self._trouble = ""
         except (OSError, RecoveryError) as error:  # a full disk: stopping the server still fences
-            log(self.config.region, f"could not close {self.hba.path}: {error}")
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log(self.config.region, f"could not close {self.hba.path}: {error}")
 
 
 def before_start(config: GuardConfig) -> None:

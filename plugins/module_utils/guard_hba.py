@@ -19,18 +19,22 @@ _MARK = "# FENCED by the disaster-recovery lease guard."
 class HbaFile:
     """pg_hba.conf, open (the administrator's own) or closed (rejecting everybody but physical replication).
 
-    While it is closed the original stands beside it as `<name>.open`. Which of the two states holds is
+    While it is closed the original stands beside it as `<name>.dr-open`. Which of the two states holds is
     read from the file itself, so closing or opening twice, or after a crash between two steps, loses nothing.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.original = path.with_name(path.name + ".open")
+        self.original = path.with_name(path.name + ".dr-open")
 
     @property
     def closed(self) -> bool:
-        """True when the file rejects. Raises RecoveryError when there is none."""
-        return self._read(self.path).startswith(_MARK.encode())
+        """True when the file is there and rejects."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(len(_MARK)) == _MARK.encode()
+        except OSError:
+            return False
 
     def close(self, reason: str) -> bool:
         """Make the file reject; returns False when it did already."""
@@ -65,7 +69,7 @@ def _rejecting(original: str, reason: str) -> bytes:
         _MARK,
         f"# {reason.splitlines()[0] if reason else ''}",
         "# This region does not hold the lease, or its guard has not confirmed it yet. Do not edit: the guard puts the",
-        "# original back (beside this file, ending in .open) once the lease is held. roles/lease_guard/README.md",
+        "# original back (beside this file, ending in .dr-open) once the lease is held. roles/lease_guard/README.md",
         *rules,
         "local all all reject",
         "host all all all reject",

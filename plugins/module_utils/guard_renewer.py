@@ -96,8 +96,8 @@ class Renewer:
         fresh = standing.seen >= met or standing.until is not None
         if not fresh and now() < met + self.config.answer_seconds:
             return
-        if not fresh and self._never_guarded():
-            self._become("waiting")  # its first start, and the witness does not answer: nothing to protect yet
+        if not fresh and self.fence.never_guarded:
+            self._become("waiting")  # its first start, and the witness does not answer
             return
         if server.pid() is not None or not self.fence.hba.closed:
             until = standing.until
@@ -105,11 +105,8 @@ class Renewer:
             self.fence.put_up(why, until)
         self._become("fenced")
 
-    def _never_guarded(self) -> bool:
-        return self.config.bootstrap and self.keeper.highest_epoch == 0
-
     def _leave(self, why: str) -> None:
-        if self.fence.postmaster.is_primary:
+        if self.fence.postmaster.is_primary and not self.fence.never_guarded:
             self.fence.put_up(why, self.keeper.standing.until)
         log(self.config.region, f"renewer ends: {why}")
 

@@ -20,15 +20,14 @@ from .clock import Deadline, to_iso, utc_now
 from .errors import RecoveryError
 
 
-def write_atomically(path: Path, data: bytes, like: os.stat_result | None = None) -> None:
-    """Replace a file as a whole; with `like`, the new one has that owner and mode."""
+def write_atomically(path: Path, data: bytes, like: os.stat_result, mode: int | None = None) -> None:
+    """Replace a file as a whole; the new one has the owner and the mode (unless given) of `like`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        if like is not None:
-            os.fchmod(descriptor, like.st_mode & 0o7777)
-            if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, like.st_uid, like.st_gid)
+        os.fchmod(descriptor, like.st_mode & 0o7777 if mode is None else mode)
+        if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(descriptor, like.st_uid, like.st_gid)
         os.write(descriptor, data)
         os.fsync(descriptor)
     finally:
@@ -75,14 +74,14 @@ class StateDirectory:
         old = self.memory()
         new = replace(old, **changes)
         if new != old:
-            write_atomically(self.path / "memory.json", json.dumps(asdict(new)).encode())
+            self._write("memory.json", json.dumps(asdict(new)).encode())
         return new
 
     def show(self, status: dict[str, t.Any]) -> None:
         """Write what `status` prints."""
         body = json.dumps({**status, "updated_at": to_iso(utc_now())}, indent=2).encode()
         with contextlib.suppress(OSError):  # a full disk must not stop a renewal
-            write_atomically(self.path / "status.json", body)
+            self._write("status.json", body)
 
     def status(self) -> dict[str, t.Any] | None:
         """Read what was shown last; None when no guard ever ran."""
@@ -93,19 +92,35 @@ class StateDirectory:
 
     @contextlib.contextmanager
     def lock(self, patience: float) -> t.Iterator[bool]:
-        """Hold the lock that opening and closing share; yields False when it was not to be had in time."""
-        with (self.path / "lock").open("a") as file:
-            deadline = Deadline(patience)
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    yield True
-                    return
-                except BlockingIOError:
-                    if deadline.expired:
-                        yield False
-                        return
-                    deadline.rest(0.02)
+        """Hold the lock that opening and closing share; yields False when it is not to be had in time, or at all.
+
+        It is the directory's own lock, so that root's hook and an unprivileged guard can both take it.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            yield False
+            return
+        try:
+            yield self._locked(descriptor, Deadline(patience))
+        finally:
+            os.close(descriptor)
+
+    def _locked(self, descriptor: int, deadline: Deadline) -> bool:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if deadline.expired:
+                    return False
+                deadline.rest(0.02)
+            except OSError:
+                return False
+
+    def _write(self, name: str, body: bytes) -> None:
+        """Write one file as the directory's owner's, whoever we are."""
+        write_atomically(self.path / name, body, self.path.stat(), mode=0o644)
 
 
 def log(region: str, text: str) -> None:

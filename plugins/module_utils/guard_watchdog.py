@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 from .guard_config import GuardConfig, now
 from .guard_fence import Fence
@@ -23,6 +24,7 @@ from .guard_link import Link
 from .guard_state import log
 
 _TICK = 0.1
+_PAUSE = 1.0
 
 
 class Watchdog:
@@ -35,6 +37,8 @@ class Watchdog:
         self.stopping = False
         self.renewer: subprocess.Popen[bytes] | None = None
         self.link: Link | None = None
+        self._until: float | None = None
+        self._started = -_PAUSE
 
     def run(self) -> int:
         """Guard until told to stop: a planned stop fences, too, since nobody would renew any more."""
@@ -42,19 +46,27 @@ class Watchdog:
             signal.signal(number, self._on_signal)
         _notify("READY=1")
         while not self.stopping:
-            if self.link is None:
-                self._start_renewer()
-            assert self.link is not None
-            self.link.say({})
-            self.link.wait(_TICK)
-            problem = self._problem(self.link)
-            if problem and not self.stopping:
-                self._take_over(problem)
+            try:
+                self._watch(self.link or self._start_renewer())
+            except OSError as error:  # no process, no memory, no descriptor: nobody renews
+                log(self.config.region, f"the watchdog cannot work: {error}")
+                self._fence(f"the watchdog cannot work: {error}")
+                threading.Event().wait(_PAUSE)
             _notify("WATCHDOG=1")
         self._stop()
         return 0
 
-    def _start_renewer(self) -> None:
+    def _watch(self, link: Link) -> None:
+        link.say({})
+        link.wait(_TICK)
+        problem = self._problem(link)
+        if problem and not self.stopping:
+            self._take_over(problem)
+
+    def _start_renewer(self) -> Link:
+        if now() - self._started < _PAUSE:  # one that ends at once is not started without a pause
+            threading.Event().wait(_PAUSE)
+        self._started = now()
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         command = [sys.executable, "-m", f"{__package__}.guard", "renew", "--config", self.config_path]
@@ -64,6 +76,7 @@ class Watchdog:
         os.close(theirs_out)
         self.link = Link(ours_in, ours_out)
         log(self.config.region, f"watchdog {os.getpid()} started renewer {self.renewer.pid}")
+        return self.link
 
     def _problem(self, link: Link) -> str:
         """What is wrong, if anything: the renewer ended, is silent, or let its own deadline pass."""
@@ -80,28 +93,29 @@ class Watchdog:
         """End the renewer for certain, fence, and let a new renewer find out what may be."""
         assert self.renewer is not None and self.link is not None
         self.renewer.kill()
-        until = self.link.last.get("until")
+        self._until = self.link.last.get("until")
         self.link.close()
-        if self.fence.postmaster.is_primary:
-            self.fence.put_up(f"the renewer {problem}", until)
+        self._fence(f"the renewer {problem}")
         self.renewer.wait()
         log(self.config.region, f"renewer {self.renewer.pid} {problem}; ended it (status {self.renewer.returncode})")
         self.link = None
 
     def _stop(self) -> None:
         _notify("STOPPING=1")
-        until = None
         if self.renewer is not None and self.link is not None:
-            until = self.link.last.get("until")
+            self._until = self.link.last.get("until")
             self.renewer.terminate()
             try:
                 self.renewer.wait(0.5)
             except subprocess.TimeoutExpired:
                 self.renewer.kill()
                 self.renewer.wait()
-        if self.fence.postmaster.is_primary:
-            self.fence.put_up("the guard was stopped", until)
+        self._fence("the guard was stopped")
         log(self.config.region, "stopped")
+
+    def _fence(self, why: str) -> None:
+        if self.fence.postmaster.is_primary and not self.fence.never_guarded:
+            self.fence.put_up(why, self._until)
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self.stopping = True

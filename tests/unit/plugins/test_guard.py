@@ -270,6 +270,26 @@ def test_a_first_start_without_a_witness_waits_and_harms_nobody(
     guards[0].becomes("serving")
 
 
+def test_a_first_start_with_a_broken_configuration_harms_nobody(
+    server: PostgresServer, witness: Witness, guards: list[Guard]
+) -> None:
+    broken = [{**store, "credentials_file": "/nonexistent"} for store in witness.stores]
+    guards.append(Guard(server, "east", {**witness.option(), "stores": broken}, bootstrap=True))
+    guards[0].start()
+    eventually(lambda: guards[0].log.read_text().count("started renewer") > 1, "a second try")
+    assert "no such file or profile" in guards[0].log.read_text()
+    assert writes(server)
+
+
+def test_without_its_rules_file_the_server_is_stopped_all_the_same(
+    guard: Guard, server: PostgresServer, witness: Witness
+) -> None:
+    guard.hba.rename(guard.hba.with_suffix(".away"))
+    witness.claim("west")
+    eventually(lambda: server.pid() is None, "the end of the server")
+    assert "could not close" in guard.log.read_text()
+
+
 def test_a_standby_stays_open_and_its_promotion_needs_the_lease(
     guard: Guard, server: PostgresServer, witness: Witness, guards: list[Guard], postgres_factory: PostgresFactory
 ) -> None:
