@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock i
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.guard_keeper import receipt_key
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_store import ObjectStore
 
-from tests.unit.plugins.guard_support import Guard, Witness, Writer, know_passwords, prepare_database
+from tests.unit.plugins.guard_support import ROOT, Guard, Witness, Writer, know_passwords, prepare_database
 from tests.unit.servers import PostgresFactory, PostgresServer, S3Server, eventually
 
 MakeGuard = Callable[..., Guard]
@@ -394,3 +395,17 @@ def test_as_root_it_keeps_the_owner_of_the_rules(server: PostgresServer, witness
     done = subprocess.run(guard.command("pre-start"), env=guard.environment(), check=False, cwd="/")
     assert done.returncode == 0 and guard.closed()
     assert guard.hba.stat().st_uid == owner
+
+
+def test_it_needs_nothing_of_ansible_and_its_watchdog_nothing_that_talks() -> None:
+    package = "ansible_collections.terragon.disaster_recovery.plugins.module_utils"
+    code = (
+        "import importlib, sys\n"
+        f"importlib.import_module('{package}.guard')\n"
+        "assert not {'boto3', 'botocore', 'psycopg2'} & set(sys.modules), 'the watchdog loads too much'\n"
+        f"importlib.import_module('{package}.guard_renewer')\n"
+        "assert 'ansible' not in sys.modules, 'the guard needs Ansible'\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "collections")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
