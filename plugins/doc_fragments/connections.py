@@ -1,64 +1,41 @@
 # Copyright: (c) 2026, Terragon
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Documentation of the shared options in module_utils/connections.py."""
+"""Documentation of the shared options in module_utils/connections.py; validate-modules holds the two together."""
 
 from __future__ import annotations
 
-_AWS = """
-{i}endpoint_url:
-{i}  description: URL of the API, where it is not AWS's own.
-{i}  type: str
-{i}region:
-{i}  description: AWS region that requests are signed for.
-{i}  type: str
-{i}  default: us-east-1
-{i}profile:
-{i}  description: Profile that holds the credentials; the environment's when left out.
-{i}  type: str
-{i}credentials_file:
-{i}  description: AWS shared credentials file to read the profile from, in place of the environment's.
-{i}  type: path
-{i}timeout:
-{i}  description: Seconds to wait for one answer.
-{i}  type: float
-{i}  default: 5.0
-"""
-
-_STORE = (
-    """
-{i}name:
-{i}  description: Name of the store in messages and evidence.
-{i}  type: str
-{i}  required: true
-{i}bucket:
-{i}  description: Name of the bucket.
-{i}  type: str
-{i}  required: true
-{i}prefix:
-{i}  description: What all keys begin with.
-{i}  type: str
-{i}  default: ''
-"""
-    + _AWS
-)
-
-
-def _at(text: str, indent: int) -> str:
-    return text.format(i=" " * indent).strip("\n")
-
 
 class ModuleDocFragment:
-    """One fragment a shared option; C(connections.aws) documents the option C(aws), and so on."""
+    """One fragment a shared option: `connections.aws` documents the option `aws`, and so on."""
 
-    DOCUMENTATION = "options: {}"
+    # The texts are plain literals, repeated where options are nested: ansible-test reads them without running them.
+    DOCUMENTATION = """
+options: {}
+"""
 
-    AWS = f"""
+    AWS = """
 options:
   aws:
     description: How to reach the AWS API. Keys never appear here.
     type: dict
     suboptions:
-{_at(_AWS, 6)}
+      endpoint_url:
+        description: URL of the API, where it is not AWS's own.
+        type: str
+      region:
+        description: AWS region that requests are signed for.
+        type: str
+        default: us-east-1
+      profile:
+        description: Profile that holds the credentials; the environment's when left out.
+        type: str
+      credentials_file:
+        description: AWS shared credentials file to read the profile from, in place of the environment's.
+        type: path
+      timeout:
+        description: Seconds to wait for one answer.
+        type: float
+        default: 5.0
 """
 
     POSTGRES = """
@@ -116,7 +93,7 @@ options:
         default: 10.0
 """
 
-    LEASE = f"""
+    LEASE = """
 options:
   lease:
     description: The lease that lets one region's PostgreSQL accept writes, and the witness stores that keep it.
@@ -141,10 +118,39 @@ options:
         elements: dict
         required: true
         suboptions:
-{_at(_STORE, 10)}
+          name:
+            description: Name of the store in messages and evidence.
+            type: str
+            required: true
+          bucket:
+            description: Name of the bucket.
+            type: str
+            required: true
+          prefix:
+            description: What all keys begin with.
+            type: str
+            default: ''
+
+          endpoint_url:
+            description: URL of the API, where it is not AWS's own.
+            type: str
+          region:
+            description: AWS region that requests are signed for.
+            type: str
+            default: us-east-1
+          profile:
+            description: Profile that holds the credentials; the environment's when left out.
+            type: str
+          credentials_file:
+            description: AWS shared credentials file to read the profile from, in place of the environment's.
+            type: path
+          timeout:
+            description: Seconds to wait for one answer.
+            type: float
+            default: 5.0
 """
 
-    RECORD = f"""
+    RECORD = """
 options:
   record:
     description:
@@ -181,5 +187,34 @@ options:
         description: Bucket, outside the failed region, that holds the ledgers. Its conditional writes order the events.
         type: dict
         suboptions:
-{_at(_STORE, 10)}
+          name:
+            description: Name of the store in messages and evidence.
+            type: str
+            required: true
+          bucket:
+            description: Name of the bucket.
+            type: str
+            required: true
+          prefix:
+            description: What all keys begin with.
+            type: str
+            default: ''
+
+          endpoint_url:
+            description: URL of the API, where it is not AWS's own.
+            type: str
+          region:
+            description: AWS region that requests are signed for.
+            type: str
+            default: us-east-1
+          profile:
+            description: Profile that holds the credentials; the environment's when left out.
+            type: str
+          credentials_file:
+            description: AWS shared credentials file to read the profile from, in place of the environment's.
+            type: path
+          timeout:
+            description: Seconds to wait for one answer.
+            type: float
+            default: 5.0
 """

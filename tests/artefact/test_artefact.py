@@ -78,10 +78,11 @@ def test_a_checkout_runs_under_ansible_runner_as_awx_lays_it_out(tmp_path: Path)
     cloned = run("git", "clone", "--quiet", str(ROOT), str(project), cwd=tmp_path)
     assert cloned.returncode == 0, cloned.stderr
     (tmp_path / "env").mkdir()
+    # AWX imports inventories by itself; here they are named as an operator would.
     inventories = [f"-i {project}/inventories/{name}" for name in ("plan", "us-east-1", "us-west-2")]
+    (tmp_path / "env/cmdline").write_text(" ".join([*inventories, *EXTRA]), encoding="utf-8")
     done = run(
         str(BIN / "ansible-runner"), "run", str(tmp_path), "-p", "playbooks/region_failover.yml",
-        "--cmdline", " ".join([*inventories, *EXTRA]),
         cwd=tmp_path,
         # What AWX sets: its own place first, then the project's collections_path as written.
         ANSIBLE_COLLECTIONS_PATH="/runner/requirements_collections:collections:~/.ansible/collections",
