@@ -8,17 +8,17 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import math
-import re
-import time
 import typing as t
 
 from .clock import Deadline, Wait, to_iso, utc_now
 from .connections import lease_option, postgres_option, record_option
 from .errors import RecoveryError, Refused, TimedOut, Unreachable
 from .execution import Params, Result, Specification
-from .fencing_receipts import SUFFICIENT, Receipt, from_guard, from_lease
+from .fencing_receipts import Receipt
 from .lease import Lease
-from .lease_record import LeaseRecord, LeaseView
+from .lease_record import LeaseView
+from .postgres_state import ServerState
+from .promotion_rules import Proof, acceptance_wanted, accepts
 from .sql import Postgres, SqlFailed, WriteRefused
 
 SPECIFICATION = Specification(
@@ -35,26 +35,20 @@ SPECIFICATION = Specification(
     },
 )
 
-_STATE = """
-SELECT pg_is_in_recovery(), (SELECT system_identifier::text FROM pg_control_system()),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
-       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END
-"""
-_FIRST_WRITE = """
-INSERT INTO dr.heartbeat AS old (region, epoch, sequence, written_at, lsn)
-VALUES (%s, %s, 1, %s, pg_current_wal_insert_lsn())
-ON CONFLICT (region) DO UPDATE
-SET epoch = excluded.epoch, sequence = old.sequence + 1, written_at = excluded.written_at, lsn = excluded.lsn
-RETURNING lsn::text
-"""
-_ACCEPTED = r"promote (?P<region>\S+) without a fence receipt, losing up to (?P<seconds>\d+) s"
+#: insufficient_privilege; object_not_in_prerequisite_state, which says that it is no standby any more
+_FORBIDDEN, _NO_STANDBY = "42501", "55000"
 
 
 def run(params: Params, check_mode: bool) -> Result:
-    """Serve the module pg_promote."""
+    """Serve the module pg_promote. Whatever goes wrong, what is known of the server goes with the error."""
     with Postgres(params["postgres"], params["region"]) as server:
-        return Promotion(params, server, check_mode).run()
+        promotion = Promotion(params, server, check_mode)
+        try:
+            promotion.run()
+        except RecoveryError as error:
+            error.facts = {**promotion.result(), **error.facts}
+            raise
+        return promotion.result()
 
 
 class Promotion:
@@ -66,185 +60,175 @@ class Promotion:
         self.given: list[Receipt] = params["receipts"] or []
         self.acceptance: str = (params.get("acceptance") or "").strip()
         self.loss_bound: float | None = params.get("loss_bound_seconds")
-        self.wait_timeout: int = params["wait_timeout"]
-        self.allowance = float(params["lease"]["clock_allowance_seconds"])
+        self.wait_timeout = int(params["wait_timeout"])
         self.server = server
         self.check_mode = check_mode
         self.lease = Lease.from_options(params["lease"])
         self.what = f"promote {server.name}"
+        self.view: LeaseView | None = None
+        self.before: ServerState | None = None
+        self.now: ServerState | None = None
+        self.changed = False
+        #: whether it is a primary, or in check mode would be; None where that is not known
+        self.promoted: bool | None = None
+        self.receipts: list[Receipt] = []
+        self.accepted = False
+        self.needs: str | None = None
+        self.waits: list[dict[str, t.Any]] = []
+        self.promoted_at: str | None = None
 
-    def run(self) -> Result:
-        """Return the module's result."""
+    def run(self) -> None:
+        """Promote where that is due. Raises Refused where it may not be, TimedOut where it did not end."""
         if self.region == self.subject:
             raise Refused(f"Failed to {self.what}: target and failed region are both {self.region}. Name two regions.")
-        view = self.lease.read()
-        state = self._state()
-        if not state["in_recovery"]:
-            return self._already(view, state)
-        if not view.held_by(self.region):
-            if self.check_mode and self._would_be_claimed(view):
-                return self._result(state, True, predicted=True, needs=f"the lease of {self.subject}, by pg_fence")
-            raise Refused(self._without_lease(view), **self._result(state, False))
-        record = view.record
-        assert record is not None
-        used = self._sufficient(view, record)
-        accepted = not used
-        if accepted:
-            self._need_acceptance(record, state)
+        if self.wait_timeout < 1:
+            raise Refused(f"Failed to {self.what}: wait_timeout is {self.wait_timeout} s. Give it a second at least.")
+        self.view = self.lease.read()
+        self.before = self.now = ServerState.of(self.server)
+        self.promoted = not self.before.in_recovery
+        if not self.before.in_recovery:
+            self._already(self.view)
+            return
+        if not self.view.held_by(self.region):
+            self._need_claim(self.view)
+        else:
+            self._need_proof(self.view)
         if self.check_mode:
-            return self._result(state, True, receipts=used, accepted=accepted, predicted=True)
-        return self._promote(record, state, used, accepted)
+            self.changed = self.promoted = True
+        else:
+            self._promote()
 
-    def _already(self, view: LeaseView, state: dict[str, t.Any]) -> Result:
-        if view.held_by(self.region):
-            return self._result(state, False)
-        holder = view.record.holder if view.record and not view.record.released else "nobody"
-        raise Refused(
-            f"Failed to {self.what}: it is not a standby, it is a primary already, but {holder} holds the lease. "
-            f"There is nothing to promote; see the lease guard of {self.region}, which should have fenced it.",
-            **self._result(state, False),
-        )
+    def _already(self, view: LeaseView) -> None:
+        """A primary under the lease is what was asked for; whoever was killed on the way here proves its write now."""
+        if not view.held_by(self.region):
+            holder = view.record.holder if view.record and not view.record.released else "nobody"
+            raise Refused(
+                f"Failed to {self.what}: it is not a standby, it is a primary already, but {holder} holds the lease. "
+                f"There is nothing to promote; see the lease guard of {self.region}, which should have fenced it."
+            )
+        if not self.check_mode:
+            self._first_write(Deadline(self.wait_timeout))
 
-    def _would_be_claimed(self, view: LeaseView) -> bool:
+    def _need_claim(self, view: LeaseView) -> None:
+        """In check mode nobody has claimed the lease yet: that is no error where pg_fence could."""
         standing = view.standing
-        return standing is None or standing.released or standing.holder in (self.subject, self.region)
-
-    def _without_lease(self, view: LeaseView) -> str:
+        claimable = standing is None or standing.released or standing.holder in (self.subject, self.region)
+        if self.check_mode and claimable:
+            self.needs = f"the lease of {self.subject}, by pg_fence"
+            return
         record = view.record
         holder = f"{record.holder} holds it (epoch {record.epoch})" if record and not record.released else "nobody does"
-        return (
+        raise Refused(
             f"Failed to {self.what}: {self.region} does not hold lease {self.lease.key}, {holder}. "
             f"Fence {self.subject} first (pg_fence with subject {self.subject} and claimant {self.region})."
         )
 
-    def _sufficient(self, view: LeaseView, record: LeaseRecord) -> list[Receipt]:
-        """Return the given receipts that the witness itself bears out for the present claim."""
-        wanted = [
-            one
-            for one in self.given
-            if one.get("subject") == self.subject
-            and one.get("epoch") == record.epoch
-            and one.get("method") in SUFFICIENT
-        ]
-        if not wanted:
-            return []
-        seen = [from_lease(self.lease, view, record, self.subject), from_guard(self.lease, self.subject, record.epoch)]
-        confirmed = {one["method"] for one in seen if one is not None}
-        return [one for one in wanted if one["method"] in confirmed or self._ended(record, one)]
-
-    def _ended(self, record: LeaseRecord, one: Receipt) -> bool:
-        """True for the end that pg_fence waited for: it watched the stores' clocks for longer than one look can."""
-        previous = record.previous
-        if one["method"] != "lease_expired" or previous is None or previous.holder != self.subject:
-            return False
-        return one.get("certain_at") == previous.expires_at and self.lease.may_have_ended(previous)
-
-    def _need_acceptance(self, record: LeaseRecord, state: dict[str, t.Any]) -> None:
-        """Without a receipt only the typed acceptance of at least the stated loss goes on."""
-        bound = self.loss_bound
-        least = "<N>" if bound is None else str(math.ceil(bound))
-        typed = re.fullmatch(_ACCEPTED, self.acceptance)
-        if typed and typed["region"] == self.region and (bound is None or int(typed["seconds"]) >= math.ceil(bound)):
+    def _need_proof(self, view: LeaseView) -> None:
+        assert view.record is not None
+        proof = Proof(self.lease, view, view.record, self.subject, self.check_mode)
+        self.receipts = proof.sufficient(self.given)
+        if self.receipts:
             return
-        why = self._why_insufficient(record)
-        stated = "is unknown" if bound is None else f"is {bound:g} s"
-        given = f" Not accepted: {self.acceptance!r}." if self.acceptance else ""
-        raise Refused(
-            f"Failed to {self.what}: no receipt proves that {self.subject} accepts no writes ({why}). Fence it with "
-            f"pg_fence, or accept the loss, whose bound {stated}, with an acceptance of exactly: promote {self.region} "
-            f"without a fence receipt, losing up to {least} s (or more seconds).{given}",
-            **self._result(state, False),
-        )
+        if not accepts(self.acceptance, self.region, self.loss_bound):
+            given = f" Not accepted: {self.acceptance!r}." if self.acceptance else ""
+            raise Refused(
+                f"Failed to {self.what}: no receipt proves that {self.subject} accepts no writes "
+                f"({proof.why_insufficient(self.given)}). Fence it with pg_fence, or "
+                f"{acceptance_wanted(self.region, self.loss_bound)}.{given}"
+            )
+        self.accepted = True
 
-    def _why_insufficient(self, record: LeaseRecord) -> str:
-        if not self.given:
-            return "none was given"
-        reasons = []
-        for one in self.given:
-            name = f"{one.get('method')} of {one.get('subject')}, epoch {one.get('epoch')}"
-            if one.get("method") not in SUFFICIENT:
-                reasons.append(f"{name}: supports a fence, does not prove it")
-            elif one.get("subject") != self.subject:
-                reasons.append(f"{name}: is about another region")
-            elif one.get("epoch") != record.epoch:
-                reasons.append(f"{name}: the lease's epoch is {record.epoch}")
-            else:
-                reasons.append(f"{name}: the witness does not confirm it")
-        return "; ".join(reasons)
+    def _promote(self) -> None:
+        deadline, wait = Deadline(self.wait_timeout), Wait("promotion")
+        try:
+            with wait:
+                self._order(deadline)
+                self._first_write(deadline)
+        finally:
+            self.waits = [wait.as_dict()] if self.changed else []
+        self.promoted_at = to_iso(utc_now()) if self.changed else None
 
-    def _state(self) -> dict[str, t.Any]:
-        in_recovery, system, lsn, timeline = self.server.row(_STATE)
-        return {"in_recovery": in_recovery, "system_identifier": system, "lsn": lsn, "timeline": timeline}
-
-    def _promote(self, record: LeaseRecord, before: dict[str, t.Any], used: list[Receipt], accepted: bool) -> Result:
-        deadline = Deadline(self.wait_timeout)
-        with Wait("promotion") as wait:
-            try:
-                done = self.server.row("SELECT pg_promote(true, %s)", (self.wait_timeout,), self.wait_timeout + 1.0)
-            except SqlFailed as error:
-                raise RecoveryError(f"{error} The role needs EXECUTE on pg_promote: apply schema.sql.") from error
-            if not done[0]:
-                raise TimedOut(
-                    f"Failed to {self.what}: it was ordered and did not end within {self.wait_timeout} s. Look at the "
-                    "server's log, then run the same command again.",
-                    **self._result(before, True, receipts=used, accepted=accepted),
-                )
-            self._first_write(record.epoch, deadline)
-        promoted_at = to_iso(utc_now())
-        return self._result(
-            self._state(), True, receipts=used, accepted=accepted, wait=wait, promoted_at=promoted_at, before=before
-        )
-
-    def _first_write(self, epoch: int, deadline: Deadline) -> None:
-        """Commit a heartbeat: only a write proves that writes are accepted."""
+    def _order(self, deadline: Deadline) -> None:
+        """Order the promotion and see it done. An order whose answer was lost is given again: it does no harm."""
+        trouble = "it is still in recovery"
         while True:
             try:
-                at = self.lease.time_at_least(time.monotonic())
-                self.server.rows("SET synchronous_commit = local")
-                self.server.rows(_FIRST_WRITE, (self.region, epoch, to_iso(at or utc_now())))
+                seconds = max(1, math.ceil(deadline.remaining))
+                done = self.server.row("SELECT pg_promote(true, %s)", (seconds,), seconds + 1.0)[0]
+                self.changed = True
+                if done:
+                    self.promoted = True
+                    return
+            except SqlFailed as error:
+                if error.sqlstate == _NO_STANDBY:  # an earlier order of ours, or somebody else's
+                    self.promoted = True
+                    return
+                remedy = (
+                    " The role needs EXECUTE on pg_promote: apply schema.sql." if error.sqlstate == _FORBIDDEN else ""
+                )
+                raise RecoveryError(f"Failed to {self.what}: {error}{remedy}") from error
+            except (Unreachable, WriteRefused) as error:
+                self.changed, self.promoted, trouble = True, None, str(error)  # it may have arrived
+            if deadline.expired:
+                raise TimedOut(
+                    f"Failed to {self.what}: it was ordered and did not end within {self.wait_timeout} s ({trouble}). "
+                    "Look at the server's log, then run the same command again."
+                )
+            deadline.rest(0.05)
+
+    def _first_write(self, deadline: Deadline) -> None:
+        """Commit a row: only a write proves that writes are accepted."""
+        while True:
+            try:
+                self.server.probe_write(self.region)
+                self.now = ServerState.of(self.server)
                 return
+            except SqlFailed as error:
+                raise RecoveryError(
+                    f"Failed to prove a write to {self.server.name}, which is a primary: {error} Then run the same "
+                    "command again."
+                ) from error
             except (Unreachable, WriteRefused) as error:
                 if deadline.expired:
                     raise TimedOut(
-                        f"Failed to {self.what}: it was promoted but accepted no write within {self.wait_timeout} s "
-                        f"({error}). See the lease guard of {self.region}."
+                        f"Failed to prove a write to {self.server.name}: it is a primary but committed none within "
+                        f"{self.wait_timeout} s ({error}). See the lease guard of {self.region}."
                     ) from error
                 deadline.rest(0.05)
 
-    def _result(
-        self,
-        state: dict[str, t.Any],
-        changed: bool,
-        *,
-        receipts: list[Receipt] | None = None,
-        accepted: bool = False,
-        wait: Wait | None = None,
-        promoted_at: str | None = None,
-        predicted: bool = False,
-        needs: str | None = None,
-        before: dict[str, t.Any] | None = None,
-    ) -> Result:
-        was = (before or state)["in_recovery"]
-        after = False if changed else state["in_recovery"]
-        evidence: dict[str, t.Any] = {"lease": self.lease.key, "system_identifier": state["system_identifier"]}
-        evidence["replayed_before"] = (before or state)["lsn"]
-        if accepted:
-            evidence["acceptance"] = self.acceptance
-            evidence["loss_bound_seconds"] = self.loss_bound
-        if predicted:
-            evidence["predicted"] = True
-            evidence["needs"] = needs
+    def result(self) -> Result:
+        """The module's return values, at any time."""
+        was, now = self.before, self.now
+        record = self.view.record if self.view else None
+        evidence: dict[str, t.Any] = {
+            "lease": {
+                "key": self.lease.key,
+                "holder": record.holder if record else None,
+                "epoch": record.epoch if record else None,
+            },
+            "server": self.server.name,
+            "system_identifier": was.system_identifier if was else None,
+            "replayed_before": was.replay_lsn if was and was.in_recovery else None,
+        }
+        if self.accepted:
+            evidence.update(acceptance=self.acceptance, loss_bound_seconds=self.loss_bound)
+        if self.check_mode:
+            evidence.update(predicted=True, needs=self.needs)
         return {
-            "changed": changed,
+            "changed": self.changed,
+            "promoted": self.promoted,
             "region": self.region,
-            "timeline": state["timeline"],
-            "system_identifier": state["system_identifier"],
-            "lsn": state["lsn"],
-            "promoted_at": promoted_at,
-            "seconds": round(wait.seconds, 3) if wait else None,
-            "accepted_without_receipt": accepted,
-            "receipts": receipts or [],
-            "waits": [wait.as_dict()] if wait else [],
+            "timeline": now.timeline if now else None,
+            "system_identifier": now.system_identifier if now else None,
+            "lsn": now.position if now else None,
+            "promoted_at": self.promoted_at,
+            "seconds": self.waits[0]["seconds"] if self.promoted_at and self.waits else None,
+            "accepted_without_receipt": self.accepted,
+            "receipts": self.receipts,
+            "waits": self.waits,
             "evidence": evidence,
-            "diff": {"before": {"in_recovery": was}, "after": {"in_recovery": after}},
+            "diff": {
+                "before": {"in_recovery": was.in_recovery if was else None},
+                "after": {"in_recovery": None if self.promoted is None else not self.promoted},
+            },
         }

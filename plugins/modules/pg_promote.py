@@ -74,47 +74,51 @@ EXAMPLES = """
 """
 
 RETURN = """
+promoted:
+  description: Whether the server is a primary now, or in check mode would be. Null where that is not known.
+  returned: always
+  type: bool
 region:
   description: Region of the server.
-  returned: always, once the server has answered
+  returned: always
   type: str
 timeline:
-  description: Timeline of the server, after the promotion where there was one.
-  returned: always, once the server has answered
+  description: Timeline of the server, after the promotion where there was one. In check mode the present one.
+  returned: always
   type: int
 system_identifier:
   description: PostgreSQL's system identifier of the cluster.
-  returned: always, once the server has answered
+  returned: always
   type: str
 lsn:
   description: Position in the WAL, replayed by a standby, written by a primary.
-  returned: always, once the server has answered
+  returned: always
   type: str
 promoted_at:
   description: When the first write was committed, by the controller's clock (RFC 3339, UTC); null without a promotion.
-  returned: always, once the server has answered
+  returned: always
   type: str
 seconds:
   description: Seconds from the order to the first committed write; null if nothing was promoted.
-  returned: always, once the server has answered
+  returned: always
   type: float
 accepted_without_receipt:
   description: Whether it went on by acceptance instead of a receipt.
-  returned: always, once the server has answered
+  returned: always
   type: bool
 receipts:
   description: The receipts that the promotion rests on, as M(terragon.disaster_recovery.pg_fence) returns them.
-  returned: always, once the server has answered
+  returned: always
   type: list
   elements: dict
 waits:
   description: The wait V(promotion) with C(name), C(started), C(ended) (RFC 3339, UTC) and C(seconds).
-  returned: always, once the server has answered
+  returned: always
   type: list
   elements: dict
 evidence:
   description: What the ledger keeps as proof, the acceptance among it.
-  returned: always, once the server has answered
+  returned: always
   type: dict
 """
 

@@ -21,8 +21,8 @@ from tests.unit.servers import PostgresFactory, PostgresServer, S3Server, eventu
 
 TTL, ALLOWANCE = 0.6, 0.2
 KEYS = {
-    "accepted_without_receipt", "changed", "diff", "evidence", "lsn", "promoted_at", "receipts", "region", "seconds",
-    "system_identifier", "timeline", "waits",
+    "accepted_without_receipt", "changed", "diff", "evidence", "lsn", "promoted", "promoted_at", "receipts", "region",
+    "seconds", "system_identifier", "timeline", "waits",
 }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_a_fenced_region_is_replaced_and_the_next_run_finds_it_done(own: Scene) 
     assert result["receipts"] == receipts and result["accepted_without_receipt"] is False
     assert [wait["name"] for wait in result["waits"]] == ["promotion"]
     assert result["diff"] == {"before": {"in_recovery": True}, "after": {"in_recovery": False}}
-    assert own.standby.sql("SELECT epoch FROM dr.heartbeat WHERE region = 'west'") == [(2,)]
+    assert own.standby.sql("SELECT count(*) FROM dr.probe WHERE region = 'west'") == [(1,)]
     assert result["system_identifier"] == predicted["system_identifier"]
 
     again = own.promote(receipts=receipts)
