@@ -11,6 +11,7 @@ directory=build/drills/$name
 rm -f "$directory/report.json"
 # Started here, and not by Molecule, so that its progress is seen.
 .venv/bin/python -m lab --directory "$directory/lab" start
+export MOLECULE_GLOB='molecule/*/molecule.yml'
 status=0
 .venv/bin/molecule test --scenario-name "$name" --destroy always || status=$?
 if [ -f "$directory/report.json" ]; then
