@@ -72,12 +72,12 @@ class Lease:
         etags = {name: (got[1].etag if got else None) for name, got in good.items()}
         if not found:
             return LeaseView(None, etags, majority=self.majority, errors=errors)
-        records = sorted((record for record, _stored in found.values()), key=lambda r: (r.epoch, r.sequence))
+        records = _ranked([record for record, _stored in found.values()])
         newest = records[-1]
         return LeaseView(
             record=newest,
             etags=etags,
-            agreeing=sum(record.epoch == newest.epoch for record in records),
+            agreeing=_showing(newest, records),
             majority=self.majority,
             standing=self._standing(records, len(self.stores) - len(good)),
             ttl_seconds=max(record.ttl_seconds for record in records),
@@ -197,17 +197,17 @@ class Lease:
     def _replaceable(self, store: ObjectStore, record: LeaseRecord, adopt_older: bool) -> str | None:
         """Return the ETag of a store's object if `record` may replace it; raise PreconditionFailed if not.
 
-        Our own earlier try may always be replaced. A renewal may replace an older epoch too (a store that was
-        away); a claim may not: its wait was computed from what it read, and a holder may have renewed since.
+        Our own earlier try may always be replaced. A renewal, which only a majority's holder gets to, may replace
+        what is older too (a store that was away), and another's claim of the same epoch that reached too few stores.
+        A claim may not: its wait was computed from what it read, and a holder may have renewed since.
         """
         try:
             stored = store.get(self.key)
         except ObjectMissing:
             return None
         there = LeaseRecord.from_bytes(stored.body)
-        if (there.same_claim(record) and there.sequence <= record.sequence) or (
-            adopt_older and there.epoch < record.epoch
-        ):
+        ours = there.same_claim(record)
+        if (ours and there.sequence <= record.sequence) or (adopt_older and not ours and there.epoch <= record.epoch):
             return stored.etag
         raise PreconditionFailed(f"Lease {self.key} in {store} is held by {there.holder} with epoch {there.epoch}.")
 
@@ -221,8 +221,7 @@ class Lease:
     def _standing(self, records: t.Sequence[LeaseRecord], silent: int) -> LeaseRecord:
         """Return the newest record that a majority may hold: a claim that reached too few stores never stood."""
         for record in reversed(records):
-            showing = sum(other.same_claim(record) for other in records)
-            if showing + silent >= self.majority:
+            if _showing(record, records) + silent >= self.majority:
                 return record
         return records[-1]
 
@@ -284,3 +283,16 @@ class Lease:
             f"Failed to {verb} lease {self.key}: {count} of {len(self.stores)} witness stores answered, "
             f"{self.majority} are needed. Check the witness. ({reasons})"
         )
+
+
+def _showing(record: LeaseRecord, records: t.Iterable[LeaseRecord]) -> int:
+    """How many of the records are states of the same claim."""
+    return sum(other.same_claim(record) for other in records)
+
+
+def _ranked(records: list[LeaseRecord]) -> list[LeaseRecord]:
+    """Order the stores' records: the newest epoch last, and of two claims of one epoch the one that more stores show.
+
+    Two claimants may have won the same epoch in different stores; only one of them can have a majority.
+    """
+    return sorted(records, key=lambda one: (one.epoch, _showing(one, records), one.sequence))

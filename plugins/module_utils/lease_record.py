@@ -82,7 +82,7 @@ class LeaseView:
 
     record: LeaseRecord | None
     etags: dict[str, str | None]
-    #: how many stores show exactly this record's epoch
+    #: how many stores show this record's claim, whatever its sequence
     agreeing: int = 0
     #: how many it takes
     majority: int = 1

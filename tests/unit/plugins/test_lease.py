@@ -260,6 +260,34 @@ def test_a_claim_that_reached_one_store_leaves_the_holder_in_the_others(three: W
     assert from_iso(str(south.previous.expires_at)) >= written + dt.timedelta(seconds=TTL + ALLOWANCE)
 
 
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_of_two_claims_of_one_epoch_only_the_majority_counts(three: Witness, odd: int) -> None:
+    three.claim("east")
+    west, south = three.lease(), three.lease()
+    seen_by_west, seen_by_south = west.read(), south.read()
+    for number, proxy in enumerate(three.proxies):
+        proxy.set("pass" if number == odd else "refuse")
+    with pytest.raises(LeaseUnavailable):
+        three.claim("south", south, seen_by_south)
+    for number, proxy in enumerate(three.proxies):
+        proxy.set("refuse" if number == odd else "pass")
+    claimed = three.claim("west", west, seen_by_west)
+    for proxy in three.proxies:
+        proxy.set("pass")
+    assert sorted(three.holders()) == [("south", 2), ("west", 2), ("west", 2)]
+
+    view = south.read()
+    assert view.held_by("west") and not view.held_by("south")
+    three.proxies[(odd + 1) % 3].set("refuse")  # one of each is seen: nobody has a majority to show
+    half = south.read()
+    assert not half.held_by("south") and not half.held_by("west")
+    with pytest.raises(LeaseLost):
+        south.renew(half)
+    three.proxies[(odd + 1) % 3].set("pass")
+    west.renew(claimed)
+    assert three.holders() == [("west", 2)] * 3, "the holder's renewal heals the store that another had won"
+
+
 def test_a_claimant_repeats_a_partial_claim_and_keeps_its_predecessor(three: Witness) -> None:
     east, west = three.lease(), three.lease()
     view = three.claim("east", east)
