@@ -43,6 +43,12 @@ def _finding(level: str, about: str, text: str, event: int | None = None) -> Fin
     return {"level": level, "about": about, "finding": text, "event": event}
 
 
+def _first(problems: t.Sequence[object], count: int = 2) -> str:
+    """Return the first problems; the ledger has all of them."""
+    more = f"; and {len(problems) - count} more" if len(problems) > count else ""
+    return "; ".join(map(str, problems[:count])) + more
+
+
 def _ledger(report: Report) -> Found:
     ledger = report["ledger"]
     for problem in ledger["problems"]:
@@ -56,7 +62,7 @@ def _steps(report: Report, open_steps: t.Sequence[OpenStep]) -> Found:
     for step in open_steps:
         data, seq = step.event.data, step.event.seq
         observing = step.event.phase in OBSERVING
-        why = str(data.get("error") or "; ".join(map(str, data.get("problems") or [])) or "it says no more")
+        why = str(data.get("error") or _first(data.get("problems") or []) or "it says no more")
         if step.kind == "failed":
             level = "note" if observing and went_on else "failed"
             yield _finding(level, step.name, f"It failed, and was not verified later: {why}", seq)
