@@ -32,6 +32,11 @@ class Service:
         """Who owns the database."""
         return self.database
 
+    @property
+    def secrets(self) -> tuple[str, str]:
+        """The names of its Kubernetes secrets: the database's password, and the keys to the models."""
+        return f"{self.name}-database", f"{self.name}-models"
+
 
 SERVICES = (
     Service("counterfactual-lab", 1, f"api.{ZONE}", "counterfactual_lab"),

@@ -20,6 +20,7 @@ GUARD_MODULE = "ansible_collections.terragon.disaster_recovery.plugins.module_ut
 #: every process of a lab, and all that it starts, carries the lab's id under this name
 MARK = "DR_LAB_ID"
 STOP_GRACE_SECONDS = 5.0
+KUBERNETES_CLIENTS = {"node", "loadbalancer"}
 #: PostgreSQL's clean end that does not wait for clients; SeaweedFS would take six seconds, and nobody needs its files
 STOP_SIGNALS = {"postgres": signal.SIGINT, "witness": signal.SIGKILL, "store": signal.SIGKILL}
 
@@ -77,9 +78,12 @@ def argv_of(lab: Lab, component: Component) -> list[str]:
     return [lab.python, "-m", f"lab.{kind}", "--config", config]
 
 
-def environment(lab: Lab) -> dict[str, str]:
-    """The environment of every component: nothing of the caller's but where programs are."""
+def environment(lab: Lab, kind: str = "") -> dict[str, str]:
+    """The environment of a component: nothing of the caller's but where programs are."""
+    # The Kubernetes client writes the keys of a kubeconfig to files, which stay when it is killed.
+    scratch = {"TMPDIR": str(lab.scratch)} if kind in KUBERNETES_CLIENTS else {}
     return {
+        **scratch,
         "PATH": f"{Path(lab.python).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
@@ -98,7 +102,7 @@ def start(lab: Lab, component: Component) -> ProcessId:
     process = launch(
         argv_of(lab, component),
         cwd=REPOSITORY if component.kind != "postgres" else Path("/"),
-        env=environment(lab),
+        env=environment(lab, component.kind),
         log=lab.log(component.kind, component.region),
         account=credentials(lab.account) if component.kind == "postgres" else None,
     )

@@ -28,6 +28,7 @@ def write_all(lab: Lab, keys: Keys) -> None:
             write_json(lab.config(kind, region), config)
             lab.state(kind, region).mkdir(parents=True, exist_ok=True)
     lab.state("witness").mkdir(parents=True, exist_ok=True)
+    lab.scratch.mkdir(parents=True, exist_ok=True)
 
 
 def actions_on(bucket: str, *actions: str) -> list[str]:
@@ -107,7 +108,7 @@ def postgres_options(lab: Lab, region: str, user: str) -> dict[str, Any]:
 
 def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
     number = REGIONS.index(region) + 1
-    contexts = {"context": context(lab, region)}
+    contexts = {"context": lab.context(region)}
     models = [f"{action}:{MODEL_BUCKET}" for action in ("Read", "List")]
     configs: dict[str, dict[str, Any]] = {
         "store": _identities(keys, {"orchestrator": ["Admin"], region: models}),
@@ -126,6 +127,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
             "python": lab.python,
             "capacity": {"cpu": str(os.cpu_count() or 1), "memory": "4Gi", "pods": "50"},
             "labels": {"topology.kubernetes.io/region": region},
+            "namespaces": [service.name for service in SERVICES],
         },
         "loadbalancer": {
             "kubeconfig": str(component_kubeconfig(lab, region, "loadbalancer")),
@@ -150,13 +152,3 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
             "tokens": keys.kubernetes_tokens(region),
         }
     return configs
-
-
-def context(lab: Lab, region: str) -> str:
-    """The context of a region's kubeconfig: ours is named after the region, a user's is their current one."""
-    if region not in lab.kubeconfigs:
-        return region
-    import yaml  # noqa: PLC0415 only for clusters of the user's own
-
-    with open(lab.kubeconfigs[region]) as file:
-        return str(yaml.safe_load(file)["current-context"])

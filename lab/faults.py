@@ -63,7 +63,10 @@ def _kill_region(lab: Lab, region: str) -> str:
     """Everything of the region dies in one instant, pods and guard included, as when its power fails."""
     roots = [process for one in region_components(lab, region) if (process := recorded(lab, one)) is not None]
     killed = kill_at_once([*roots, *containers(lab, region)])
-    return f"region {region}: killed {len(killed)} processes"
+    spared = ""
+    if region in lab.kubeconfigs:
+        spared = f"; its Kubernetes API ({lab.kubeconfigs[region]}) is none of the lab's processes and stays up"
+    return f"region {region}: killed {len(killed)} processes{spared}"
 
 
 def _restart_region(lab: Lab, region: str) -> str:

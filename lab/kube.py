@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from lab.catalogue import SERVICES
+from lab import own_clusters
+from lab.catalogue import SERVICES, Service
 from lab.components import Component, check_alive
-from lab.configs import context
 from lab.errors import LabError
 from lab.keys import Keys
 from lab.layout import Lab
+from lab.node.cluster import as_cluster_error, connect
 from lab.waiting import until
 
 TIMEOUT_SECONDS = 5.0
+CONFLICT = 409
 
 
 def api(lab: Lab, region: str) -> client.CoreV1Api:
     """The core API of a region."""
-    settings = client.Configuration()
-    config.load_kube_config(str(lab.kubeconfig(region)), context(lab, region), client_configuration=settings)
-    settings.retries = False
-    return client.CoreV1Api(client.ApiClient(settings))
+    return client.CoreV1Api(connect(lab.kubeconfig(region), lab.context(region)))
 
 
 def fill(lab: Lab, keys: Keys, region: str) -> None:
-    """Wait for the API, then create each service's namespace and secrets."""
+    """Wait for the API, clean a user's cluster, then create each service's namespace and secrets."""
     core = api(lab, region)
 
     def answers() -> bool:
@@ -42,9 +42,12 @@ def fill(lab: Lab, keys: Keys, region: str) -> None:
         return True
 
     until(answers, f"the Kubernetes API of {region} (log {lab.log('kubernetes', region)})", timeout=60)
+    if region in lab.kubeconfigs and (left := own_clusters.clean(lab, region)):  # by a lab that was killed
+        raise LabError(left)
     for service in SERVICES:
-        _ensure(core.create_namespace, lambda name, body: None, {"metadata": {"name": service.name}})
-        for name, data in _secrets(keys, region, service.name, service.database_role).items():
+        ending = f"the end of the namespace {service.name} of {region}, which is being deleted"
+        until(partial(_namespace, core, service.name), ending, timeout=60)
+        for name, data in _secrets(keys, region, service).items():
             body = {"metadata": {"name": name}, "type": "Opaque", "stringData": data}
             _ensure(
                 lambda body, to=service.name: core.create_namespaced_secret(to, body),
@@ -73,11 +76,26 @@ def node_is_ready(core: client.CoreV1Api, name: str) -> bool:
     return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or [])
 
 
-def _secrets(keys: Keys, region: str, service: str, role: str) -> dict[str, dict[str, str]]:
+def _namespace(core: client.CoreV1Api, name: str) -> bool:
+    """Create a namespace, or find it. False while one of that name is being deleted: nothing can be put into it."""
+    try:
+        core.create_namespace({"metadata": {"name": name}}, _request_timeout=TIMEOUT_SECONDS)
+        return True
+    except ApiException as error:
+        if error.status != CONFLICT:
+            raise LabError(f"Failed to create namespace {name}: {as_cluster_error(error)}") from error
+    try:
+        return core.read_namespace(name, _request_timeout=TIMEOUT_SECONDS).status.phase != "Terminating"
+    except ApiException:
+        return False
+
+
+def _secrets(keys: Keys, region: str, service: Service) -> dict[str, dict[str, str]]:
     key = keys.aws[region]
+    database, models = service.secrets
     return {
-        f"{service}-database": {"PGPASSWORD": keys.database[role]},
-        f"{service}-models": {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret},
+        database: {"PGPASSWORD": keys.database[service.database_role]},
+        models: {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret},
     }
 
 
@@ -87,6 +105,6 @@ def _ensure(create: Callable[..., Any], replace: Callable[..., Any], body: dict[
     try:
         create(body)
     except ApiException as error:
-        if error.status != 409:
-            raise LabError(f"Failed to create {name}: {error.status} {error.reason}") from error
+        if error.status != CONFLICT:
+            raise LabError(f"Failed to create {name}: {as_cluster_error(error)}") from error
         replace(name, body)

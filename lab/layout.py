@@ -37,6 +37,8 @@ class Lab:
     ports: dict[str, int]
     #: regions that use a cluster of the user's instead of the emulator
     kubeconfigs: dict[str, str] = field(default_factory=dict)
+    #: their contexts that were current when the lab began: whatever becomes current later, the lab stays where it is
+    contexts: dict[str, str] = field(default_factory=dict)
     #: faults in force, each with what it is about: {"region": ["us-east-1"]}
     faults: dict[str, list[str]] = field(default_factory=dict)
     #: True once start has ended well
@@ -153,6 +155,15 @@ class Lab:
         """The kubeconfig of the orchestrator for a region."""
         given = self.kubeconfigs.get(region)
         return Path(given) if given else self.private / f"kubeconfig-{region}"
+
+    def context(self, region: str) -> str:
+        """The context of that kubeconfig; ours is named after the region."""
+        return self.contexts.get(region, region)
+
+    @property
+    def scratch(self) -> Path:
+        """Where components put what must not outlive them, and does when they are killed."""
+        return self.private / "scratch"
 
     def guard_config(self, region: str) -> Path:
         """Where the lease guard's configuration is put when the guard is deployed."""

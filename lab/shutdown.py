@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from pathlib import Path
 
 from lab.catalogue import REGIONS
@@ -27,12 +28,24 @@ def stop_lab(lab: Lab) -> None:
     stop(lab, [one for one in components if one.kind in FIRST])
     stop(lab, [one for one in components if one.kind not in FIRST])
     kill_at_once([*everyone, *orphans(lab)])
+    _clean_own_clusters(lab)
     _remove_sockets(lab)
     _remove_servers(lab.directory)
     if lab.data != lab.directory:
         shutil.rmtree(lab.data, ignore_errors=True)
     (lab.directory / FILE).unlink(missing_ok=True)
     release_subnet(lab.subnet, lab.id)
+
+
+def _clean_own_clusters(lab: Lab) -> None:
+    """Leave the user's clusters as they were; one that does not answer is no reason to keep the lab."""
+    if not lab.kubeconfigs:
+        return
+    from lab import own_clusters  # noqa: PLC0415 a second of imports, for those only who bring a cluster
+
+    for region in lab.kubeconfigs:
+        if problem := own_clusters.clean(lab, region):
+            print(f"lab: {problem}", file=sys.stderr)
 
 
 def orphans(lab: Lab) -> list[ProcessId]:

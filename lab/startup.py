@@ -67,6 +67,7 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
         lab = Lab.load(directory)
         if lab is not None:
             if lab.complete and not (dead := unexpectedly_dead(lab)):
+                _refuse_others(lab, kubeconfigs)
                 faults = "".join(f"; in force: {name} {', '.join(on)}" for name, on in lab.faults.items())
                 report(f"the lab in {directory} is already up (network {lab.network}){faults}")
                 return
@@ -74,7 +75,8 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
                 f"cleaning up the lab that was left in {directory}" + (f": dead {_names(dead)}" if lab.complete else "")
             )
             shutdown.stop_lab(lab)
-        lab = create(directory, kubeconfigs)
+        contexts = _contexts(kubeconfigs)
+        lab = create(directory, kubeconfigs, contexts)
         report(f"lab in {directory}, network {lab.network}")
         try:
             _bring_up(lab, report)
@@ -92,7 +94,28 @@ def unexpectedly_dead(lab: Lab) -> list[Component]:
     return [one for one in all_components(lab) if not (process_of(lab, one) or is_fenced(lab, one) or hit(lab, one))]
 
 
-def create(directory: Path, kubeconfigs: dict[str, str]) -> Lab:
+def _refuse_others(lab: Lab, kubeconfigs: dict[str, str]) -> None:
+    """A lab that is up does not move to another cluster."""
+    if kubeconfigs and kubeconfigs != lab.kubeconfigs:
+        used = ", ".join(lab.kubeconfigs.values()) or "emulators"
+        raise LabError(
+            f"Failed to start the lab with {', '.join(kubeconfigs.values())}: it is up in {lab.directory} with {used}. "
+            f"Stop it first: python -m lab --directory {lab.directory} stop"
+        )
+
+
+def _contexts(kubeconfigs: dict[str, str]) -> dict[str, str]:
+    """The contexts of the user's clusters, which can serve a lab. Raises LabError where one cannot."""
+    if not kubeconfigs:
+        return {}
+    from lab import own_clusters  # noqa: PLC0415 a second of imports, for those only who bring a cluster
+
+    contexts = {region: own_clusters.current_context(path) for region, path in kubeconfigs.items()}
+    own_clusters.check(kubeconfigs, contexts)
+    return contexts
+
+
+def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str]) -> Lab:
     """Choose network, ports and user, make secrets, write configurations: a lab with nothing running yet."""
     directory.mkdir(parents=True, exist_ok=True)
     shutdown.remove_state(directory)
@@ -112,6 +135,7 @@ def create(directory: Path, kubeconfigs: dict[str, str]) -> Lab:
             account=account,
             ports={},
             kubeconfigs=kubeconfigs,
+            contexts=contexts,
         )
         lab = replace(lab, ports=_ports(lab))
         keys = Keys.generate()

@@ -15,7 +15,7 @@ from lab.catalogue import (
     ZONE,
 )
 from lab.components import address_of, region_components
-from lab.configs import context, postgres_options, public_url
+from lab.configs import postgres_options, public_url
 from lab.layout import Lab, write_json
 from lab.names import aws_option
 from lab.stores import store_option
@@ -68,7 +68,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
     command = [lab.python, str(lab.launcher), "--directory", str(lab.directory), "run"]
     return {
         "name": region,
-        "kubernetes": {"kubeconfig": str(lab.kubeconfig(region)), "context": context(lab, region)},
+        "kubernetes": {"kubeconfig": str(lab.kubeconfig(region)), "context": lab.context(region)},
         "postgres": postgres_options(lab, region, "dr_operator"),
         "guard": {
             "config": str(lab.guard_config(region)),

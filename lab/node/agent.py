@@ -68,8 +68,15 @@ class Agent:
             self._pods[uid].update(pod)
         elif pod["metadata"].get("deletionTimestamp"):
             self._remove(pod)
+        elif not self._is_ours(pod):
+            metadata = pod["metadata"]
+            log.warning("pod %s/%s is not for this node and waits", metadata["namespace"], metadata["name"])
         elif (pod.get("status") or {}).get("phase") not in ENDED:
             self._begin(pod)
+
+    def _is_ours(self, pod: Document) -> bool:
+        namespaces = self._config.namespaces
+        return namespaces is None or pod["metadata"]["namespace"] in namespaces
 
     def _deleted(self, pod: Document) -> None:
         uid = pod["metadata"]["uid"]

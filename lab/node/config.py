@@ -30,6 +30,8 @@ class Config:
     python: Path
     capacity: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
+    #: run pods of these namespaces only, None for all: a cluster's own daemons are no processes for this machine
+    namespaces: frozenset[str] | None = None
     lease_seconds: int = 12
     backoff_initial_seconds: float = 10.0
     backoff_maximum_seconds: float = 300.0
@@ -67,6 +69,7 @@ class Config:
             python=Path(document["python"]).absolute(),
             capacity={str(key): str(value) for key, value in document["capacity"].items()},
             labels={str(key): str(value) for key, value in document.get("labels", {}).items()},
+            namespaces=frozenset(map(str, document["namespaces"])) if "namespaces" in document else None,
             lease_seconds=int(document.get("lease_seconds", cls.lease_seconds)),
             backoff_initial_seconds=float(document.get("backoff_initial_seconds", cls.backoff_initial_seconds)),
             backoff_maximum_seconds=float(document.get("backoff_maximum_seconds", cls.backoff_maximum_seconds)),

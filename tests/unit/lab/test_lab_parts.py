@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import configs, ports, shutdown
+from lab import ports, shutdown
 from lab.account import choose_account, find_postgres
 from lab.assembly import json_tail, playbook_environment
 from lab.catalogue import REGIONS
@@ -23,6 +23,7 @@ from lab.errors import LabError
 from lab.faults import find, hit
 from lab.keys import Keys
 from lab.layout import FILE, Lab, required, write_text
+from lab.own_clusters import current_context
 from lab.postgres import forget_dead_postmaster
 from lab.startup import create, kubeconfigs_from
 from lab.status import describe, table
@@ -32,7 +33,7 @@ from lab.waiting import Step, run_steps, until
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab with nothing running."""
-    made = create(tmp_path / "lab", {})
+    made = create(tmp_path / "lab", {}, {})
     yield made
     shutdown.stop_lab(made)
 
@@ -184,12 +185,13 @@ class TestLab:
     def test_a_cluster_of_the_users_own_replaces_the_emulator(self, lab: Lab, tmp_path: Path) -> None:
         given = tmp_path / "kubeconfig"
         given.write_text("{current-context: mine, contexts: []}")
-        other = replace(lab, kubeconfigs={REGIONS[1]: str(given)})
+        other = replace(lab, kubeconfigs={REGIONS[1]: str(given)}, contexts={REGIONS[1]: current_context(str(given))})
+        given.write_text("{current-context: production, contexts: []}")
         kinds = [(one.region, one.kind) for one in all_components(other)]
         assert (REGIONS[0], "kubernetes") in kinds
         assert (REGIONS[1], "kubernetes") not in kinds
-        assert configs.context(other, REGIONS[0]) == REGIONS[0]
-        assert configs.context(other, REGIONS[1]) == "mine"
+        assert other.context(REGIONS[0]) == REGIONS[0]
+        assert other.context(REGIONS[1]) == "mine"
         assert other.kubeconfig(REGIONS[1]) == given
 
     def test_kubeconfigs_come_from_the_environment(self, tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ class TestLab:
             kubeconfigs_from({"DR_LAB_KUBECONFIG_US_EAST_1": str(tmp_path / "none")})
 
     def test_stopping_leaves_records_and_nothing_else(self, tmp_path: Path) -> None:
-        lab = create(tmp_path / "lab", {})
+        lab = create(tmp_path / "lab", {}, {})
         for kept in ("ledgers", "client", "observer", "logs"):
             (lab.directory / kept).mkdir()
         shutdown.stop_lab(lab)
