@@ -67,7 +67,7 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
         lab = Lab.load(directory)
         if lab is not None:
             if lab.complete and not (dead := unexpectedly_dead(lab)):
-                _refuse_others(lab, kubeconfigs)
+                refuse_other_clusters(lab, kubeconfigs)
                 faults = "".join(f"; in force: {name} {', '.join(on)}" for name, on in lab.faults.items())
                 report(f"the lab in {directory} is already up (network {lab.network}){faults}")
                 return
@@ -94,7 +94,7 @@ def unexpectedly_dead(lab: Lab) -> list[Component]:
     return [one for one in all_components(lab) if not (process_of(lab, one) or is_fenced(lab, one) or hit(lab, one))]
 
 
-def _refuse_others(lab: Lab, kubeconfigs: dict[str, str]) -> None:
+def refuse_other_clusters(lab: Lab, kubeconfigs: dict[str, str]) -> None:
     """A lab that is up does not move to another cluster."""
     if kubeconfigs and kubeconfigs != lab.kubeconfigs:
         used = ", ".join(lab.kubeconfigs.values()) or "emulators"

@@ -78,6 +78,16 @@ def test_pod_deleted_while_no_agent_ran_is_let_go(other: Node) -> None:
         other.wait_gone("forgotten")
 
 
+def test_pod_of_another_namespace_is_left_alone_until_it_is_deleted(other: Node) -> None:
+    config = {**other.config, "namespaces": ["elsewhere"]}
+    other.start_pod("daemon", pod={"nodeName": "node-2"})
+    with running_module("lab.node", config, other.directory):
+        wait_until(lambda: "daemon is not for this node" in other.agent_log(), "the agent to see the pod")
+        assert other.container("daemon") == {}
+        other.delete("daemon")
+        other.wait_gone("daemon")
+
+
 def test_second_agent_of_a_directory_is_refused(other: Node) -> None:
     with running_module("lab.node", other.config, other.directory) as first:
         wait_until(lambda: "is ready" in other.agent_log(), "the first agent")
