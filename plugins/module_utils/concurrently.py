@@ -37,7 +37,7 @@ def ask_all(calls: t.Mapping[str, t.Callable[[], R]], seconds: float) -> dict[st
     answers: dict[str, R | RecoveryError] = {
         name: Unreachable(f"{name} did not answer within {seconds:g} s.") for name in calls
     }
-    for _ in calls:
+    for _call in calls:
         try:
             name, got = inbox.get(timeout=max(0.001, deadline.remaining))
         except queue.Empty:

@@ -200,7 +200,8 @@ class Fencing:
         return round(self.lease.remaining(record.previous, view), 3)
 
     def _record(self, view: LeaseView) -> LeaseRecord:
-        assert view.record is not None, "a claim leaves a record"
+        if view.record is None:
+            raise RuntimeError("a claim leaves a record")
         return view.record
 
     def _predicted(self, view: LeaseView) -> Result:

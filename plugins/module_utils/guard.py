@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(given.command, GuardConfig.load(given.config), given)
     except RecoveryError as error:
-        print(f"lease-guard: {error}", file=sys.stderr)
+        sys.stderr.write(f"lease-guard: {error}\n")
         return 1
 
 
@@ -55,7 +55,7 @@ def _run(command: str, config: GuardConfig, given: argparse.Namespace) -> int:
 def _status(config: GuardConfig) -> int:
     shown = StateDirectory(config.state_directory).status() or {"state": "unknown", "region": config.region}
     running = all(_lives(shown.get(name)) for name in ("watchdog_pid", "renewer_pid"))
-    print(json.dumps({**shown, "guard_running": running}, indent=2))
+    sys.stdout.write(json.dumps({**shown, "guard_running": running}, indent=2) + "\n")
     return 0 if running else 3
 
 
@@ -68,4 +68,4 @@ def _lives(pid: int | None) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -42,7 +42,7 @@ class Link:
         end = now() + seconds
         while not self.ended:
             left = end - now()
-            readable, _, _ = select.select([self.incoming], [], [], max(0.0, left))
+            readable, _writable, _failed = select.select([self.incoming], [], [], max(0.0, left))
             if readable:
                 self._read()
             if left <= 0:

@@ -125,4 +125,5 @@ class StateDirectory:
 
 def log(region: str, text: str) -> None:
     """Write one line for people; the journal or the lab keeps it."""
-    print(f"{to_iso(utc_now())} lease-guard[{region}]: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"{to_iso(utc_now())} lease-guard[{region}]: {text}\n")
+    sys.stderr.flush()

@@ -91,7 +91,8 @@ class Watchdog:
 
     def _take_over(self, problem: str) -> None:
         """End the renewer for certain, fence, and let a new renewer find out what may be."""
-        assert self.renewer is not None and self.link is not None
+        if self.renewer is None or self.link is None:
+            raise RuntimeError("there is no renewer to take over from")
         self.renewer.kill()
         self._until = self.link.last.get("until")
         self.link.close()

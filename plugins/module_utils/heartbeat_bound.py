@@ -125,7 +125,8 @@ def _replayed_until(target: Target, source: Source) -> Moment:
 def _fence_certain(source: Source, now: LeaseNow) -> Moment:
     """When the claimed lease's last holder had certainly stopped."""
     record = now.view.record
-    assert record is not None and record.previous is not None
+    if record is None or record.previous is None:
+        raise RuntimeError("a claimed lease has a record and a predecessor")
     ends: list[Moment] = []
     if record.previous.expires_at is not None:
         ends.append((from_iso(record.previous.expires_at), f"the lease of {source.holder} has ended by then"))

@@ -25,8 +25,10 @@ from .errors import RecoveryError, Unreachable, failed
 try:
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 except ImportError:  # aws.client() names the missing library
-    BotoCoreError = ClientError = Exception  # type: ignore[assignment,misc]
-    NoCredentialsError = PartialCredentialsError = Exception  # type: ignore[assignment,misc]
+    BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[assignment,misc]
+    ClientError = type("ClientError", (Exception,), {})  # type: ignore[assignment,misc]
+    NoCredentialsError = type("NoCredentialsError", (Exception,), {})  # type: ignore[assignment,misc]
+    PartialCredentialsError = type("PartialCredentialsError", (Exception,), {})  # type: ignore[assignment,misc]
 
 
 class ObjectMissing(RecoveryError):
@@ -131,10 +133,8 @@ class ObjectStore:
         if retain_until is not None:
             arguments.update(ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=retain_until)
             arguments["ChecksumAlgorithm"] = "SHA256"  # S3 wants an integrity header on locked objects
-        try:
-            return self._call("write", key, "put_object", **arguments)["ETag"]
-        except ObjectMissing as error:  # what S3 answers to If-Match where nothing is
-            raise PreconditionFailed(str(error)) from error
+        # To If-Match where nothing is S3 answers 404.
+        return self._call("write", key, "put_object", PreconditionFailed, **arguments)["ETag"]
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return all keys below `prefix`, sorted, without the store's own prefix."""
@@ -147,7 +147,9 @@ class ObjectStore:
                 return sorted(found)
             arguments = {"ContinuationToken": answer["NextContinuationToken"]}
 
-    def _call(self, verb: str, key: str, method: str, **arguments: t.Any) -> t.Any:
+    def _call(
+        self, verb: str, key: str, method: str, missing: type[RecoveryError] = ObjectMissing, **arguments: t.Any
+    ) -> t.Any:
         name = "Prefix" if method == "list_objects_v2" else "Key"
         arguments.update({"Bucket": self.bucket, name: self.prefix + key})
         what = f"{key or 'objects'} in {self}"
@@ -165,7 +167,7 @@ class ObjectStore:
                     failed(verb, what, "the bucket does not exist", "Create it or name another.")
                 ) from error
             if status == 404:
-                raise ObjectMissing(failed(verb, what, "there is no such object")) from error
+                raise missing(failed(verb, what, "there is no such object")) from error
             if status in (409, 412):
                 raise PreconditionFailed(failed(verb, what, "another writer was first")) from error
             if status >= 500 or status == 429:

@@ -124,7 +124,8 @@ class Promotion:
         )
 
     def _need_proof(self, view: LeaseView) -> None:
-        assert view.record is not None
+        if view.record is None:
+            raise RuntimeError("a held lease has a record")
         proof = Proof(self.lease, view, view.record, self.subject, self.check_mode)
         self.receipts = proof.sufficient(self.given)
         if self.receipts:

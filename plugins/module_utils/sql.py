@@ -160,6 +160,6 @@ def _await(connection: t.Any, deadline: Deadline) -> None:
         if state == extensions.POLL_OK:
             return
         wanted = ([connection], []) if state == extensions.POLL_READ else ([], [connection])
-        readable, writable, _ = select.select(*wanted, [], deadline.remaining)
+        readable, writable, _failed = select.select(*wanted, [], deadline.remaining)
         if not readable and not writable:
             raise TimeoutError

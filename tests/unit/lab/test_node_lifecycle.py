@@ -23,7 +23,7 @@ def test_crashing_container_is_started_again_after_a_while(agent: Node) -> None:
     wait_until(lambda: agent.container("crash")["restartCount"] >= 2, "restarts")
     last = agent.container("crash")["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (3, "Error")
-    assert agent.condition("crash") == "False"
+    wait_until(lambda: agent.condition("crash") == "False", "not ready while it waits to be started again")
 
 
 def test_command_that_does_not_exist(agent: Node) -> None:
