@@ -82,9 +82,14 @@ class KubernetesApi:
         """`options` are those of the shared `kubernetes` option. Raises RecoveryError for an unusable kubeconfig."""
         require(kubernetes, "kubernetes")
         self._timeout = float(options.get("timeout") or 10.0)
-        self._configuration = _configuration(options)
+        try:
+            self._configuration = _configuration(options)
+            self._pool = _pool(self._configuration)
+        finally:
+            # The client puts a kubeconfig's embedded certificates and keys into files and removes them when the
+            # interpreter exits in an orderly way, which Ansible's forked workers never do.
+            kube_config.kube_config._cleanup_temp_files()
         self._host = str(self._configuration.host).rstrip("/")
-        self._pool = RESTClientObject(self._configuration).pool_manager
         context = options.get("context")
         self.name = self._host + (f" (context {context})" if context else "")
 
@@ -245,6 +250,25 @@ def _configuration(options: t.Mapping[str, t.Any]) -> t.Any:
         remedy = "Name a kubeconfig and one of its contexts."
         raise RecoveryError(failed("read", what, cause_of(error), remedy)) from error
     return configuration
+
+
+def _pool(configuration: t.Any) -> t.Any:
+    """Return the client's own connection pool, with its certificates and key in memory instead of in files."""
+    pool = RESTClientObject(configuration).pool_manager
+    settings = pool.connection_pool_kw
+    authorities, certificate, key = (settings.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+    if authorities or certificate:
+        context = urllib3.util.ssl_.create_urllib3_context(cert_reqs=settings.get("cert_reqs"))
+        try:
+            if authorities:
+                context.load_verify_locations(authorities)
+            if certificate:
+                context.load_cert_chain(certificate, key)
+        except (OSError, ValueError) as error:
+            what = f"the certificates for {configuration.host}"
+            raise RecoveryError(failed("read", what, cause_of(error), "Correct the kubeconfig.")) from error
+        settings["ssl_context"] = context
+    return pool
 
 
 def _verb(method: str) -> str:
