@@ -79,8 +79,20 @@ class Fencing:
             if self.check_mode:
                 return self._predicted(view)
             view, changed = self._claim(view), True
-        receipts = self._fence(view) if self.state == "fenced" and not self.check_mode else self._receipts(view)
+        if self.state == "fenced" and not self.check_mode:
+            receipts = self._fence(view)
+        else:
+            receipts = self._receipts(view) or self._awaited(view)
         return self._result(view, receipts, changed, before)
+
+    def _awaited(self, view: LeaseView) -> list[Receipt]:
+        """In check mode, under a claim that stands: the receipt that the wait would end with."""
+        record = view.record
+        if self.state != "fenced" or record is None or record.previous is None or self._missing(record):
+            return []
+        self.evidence["predicted"] = True
+        ends = record.previous.expires_at
+        return [receipt(self.subject, "lease_expired", record.epoch, ends, predicted=True)]
 
     def _refuse_third(self, view: LeaseView) -> None:
         standing = view.standing

@@ -128,6 +128,16 @@ def test_check_mode_predicts_and_writes_nothing(both: BothWays, option: dict[str
         assert real[key] == predicted[key], key
 
 
+def test_check_mode_predicts_the_receipt_that_a_claim_still_waits_for(both: BothWays, option: dict[str, Any]) -> None:
+    held(option)
+    claimed = fence(both, option, state="claimed")
+    predicted = fence(both, option, check=True)
+    assert (predicted["changed"], predicted["fenced"], predicted["epoch"]) == (False, True, 2)
+    assert predicted["evidence"]["predicted"] is True
+    assert predicted["receipts"][0]["certain_at"] == claimed["expires_at"]
+    assert predicted["remaining_seconds"] > 0
+
+
 def test_looking_changes_nothing(both: BothWays, option: dict[str, Any]) -> None:
     nothing = fence(both, option, state="observed")
     assert set(nothing) == KEYS
