@@ -70,6 +70,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
         "name": region,
         "kubernetes": {"kubeconfig": str(lab.kubeconfig(region)), "context": lab.context(region)},
         "postgres": postgres_options(lab, region, "dr_operator"),
+        "admin": postgres_options(lab, region, "postgres"),
         "guard": {
             "config": str(lab.guard_config(region)),
             "postgres": postgres_options(lab, region, "dr_guard"),

@@ -40,7 +40,8 @@ class MissingLibrary(RecoveryError):
 
 def failed(verb: str, what: str, cause: object, remedy: str = "") -> str:
     """Return the collection's one form of error text: what failed, on what, why, what to do."""
-    text = f"Failed to {verb} {what}: {str(cause).strip().rstrip('.')}."
+    why = str(cause).strip().rstrip(".")
+    text = f"Failed to {verb} {what}: {why}" + ("" if why.endswith(("?", "!")) else ".")
     return f"{text} {remedy}".strip()
 
 

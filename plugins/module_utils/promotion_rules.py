@@ -16,7 +16,7 @@ from .fencing_receipts import SUFFICIENT, Receipt, from_guard, from_lease
 from .lease import Lease
 from .lease_record import LeaseRecord, LeaseView
 
-_ACCEPTED = r"promote (?P<region>\S+) without a fence receipt, losing up to (?P<seconds>\d+) s"
+_ACCEPTED = r"promote (?P<region>\S+) without a fence receipt, losing (up to (?P<seconds>\d+) s|an unknown amount)"
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,23 @@ class Proof:
 
 
 def accepts(text: str, region: str, bound: float | None) -> bool:
-    """True for the exact text, naming this region and at least the bound (seconds)."""
+    """True for the exact text, naming this region and at least the bound (seconds).
+
+    Where no bound is known, nobody can accept a number of seconds: the text has to say so.
+    """
     typed = re.fullmatch(_ACCEPTED, text)
     if typed is None or typed["region"] != region:
         return False
-    return bound is None or int(typed["seconds"]) >= math.ceil(bound)
+    if bound is None or typed["seconds"] is None:
+        return bound is None and typed["seconds"] is None
+    return int(typed["seconds"]) >= math.ceil(bound)
 
 
 def acceptance_wanted(region: str, bound: float | None) -> str:
     """Say what would have to be typed."""
-    least = "<N>" if bound is None else str(math.ceil(bound))
+    loss = "an unknown amount" if bound is None else f"up to {math.ceil(bound)} s (or more seconds)"
     stated = "is unknown" if bound is None else f"is {bound:g} s"
     return (
         f"accept the loss, whose bound {stated}, with an acceptance of exactly: promote {region} without a fence "
-        f"receipt, losing up to {least} s (or more seconds)"
+        f"receipt, losing {loss}"
     )

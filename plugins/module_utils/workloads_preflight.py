@@ -115,7 +115,7 @@ def _images(looks: t.Sequence[Look], registry: Registry) -> None:
         for image in dict.fromkeys(wanted[id(one)].values()):
             error = answers.get(image)
             if isinstance(error, ImageMissing):
-                one.missing.append(f"image {image} ({error})")
+                one.missing.append(f"image {image} ({error.cause})")
             elif error is not None:
                 one.unverified.append(f"image {image}: {error}")
 

@@ -39,7 +39,11 @@ _HELPER_SECONDS = 10.0
 
 
 class ImageMissing(RecoveryError):
-    """The registry says that it has no such image."""
+    """The registry says that it has no such image, or there can be none of that name; `cause` says which."""
+
+    def __init__(self, verb: str, text: str, cause: str) -> None:
+        super().__init__(failed(verb, f"image {text}", cause))
+        self.cause = cause
 
 
 class ImageUnknown(RecoveryError):
@@ -65,7 +69,7 @@ class Image:
             host, path = _DOCKER_HUB, name if slash else f"library/{name}"
         path, colon, tag = path.partition(":")
         if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", path) or (colon and not tag):
-            raise ImageMissing(failed("read", f"image {text!r}", "it is no image reference"))
+            raise ImageMissing("read", repr(text), "it is no image reference")
         return cls(_DOCKER_HUB if host == "docker.io" else host, path, digest or tag or "latest")
 
 
@@ -87,7 +91,7 @@ class Registry:
         if answer.status == 401:
             answer = self._head(url, self._authorise(answer.headers.get("WWW-Authenticate", ""), image, text), text)
         if answer.status == 404:
-            raise ImageMissing(failed("find", f"image {text}", f"registry {image.host} has no such image"))
+            raise ImageMissing("find", text, f"registry {image.host} has no such image")
         if answer.status != 200:
             raise ImageUnknown(failed("ask", f"registry {image.host} for {text}", f"it answers {answer.status}"))
         return str(answer.headers.get("Docker-Content-Digest") or image.reference)

@@ -46,6 +46,7 @@ options:
     description:
       - The text C(promote <region> without a fence receipt, losing up to <N> s), typed by whoever answers for the loss.
         Only asked for, and only accepted, where no receipt proves the fence. C(<N>) is O(loss_bound_seconds) at least.
+      - Where O(loss_bound_seconds) is not known, it has to end in C(losing an unknown amount) instead.
     type: str
   loss_bound_seconds:
     description: The loss bound that M(terragon.disaster_recovery.pg_heartbeat) stated, in seconds.

@@ -200,6 +200,8 @@ def test_an_expiry_that_has_not_come_is_not_believed(scene: Scene) -> None:
         ("yes", 12.3),
         ("yes", None),
         ("promote west without a fence receipt, losing up to some s", None),
+        ("promote west without a fence receipt, losing up to 99 s", None),
+        ("promote west without a fence receipt, losing an unknown amount", 12.3),
     ],
 )
 def test_only_the_exact_acceptance_counts(scene: Scene, acceptance: str, bound: float | None) -> None:
