@@ -10,6 +10,7 @@ import pytest
 import yaml
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.kubernetes_api import KubernetesApi
+
 from tests.unit.plugins.probe_servers import Api, certificate_for, serving
 
 
