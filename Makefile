@@ -28,7 +28,7 @@ lint: setup ## ansible-lint (production), yamllint, ruff
 	@ruff check .
 	@ruff format --check --quiet . || { echo 'lint: run: ruff format .'; exit 1; }
 	@yamllint --strict .
-	@ansible-lint --offline --quiet
+	@ansible-lint --offline -q
 
 types: setup ## mypy over plugins and lab
 	@mypy plugins lab
