@@ -18,6 +18,7 @@ from typing import Any
 import urllib3
 
 from lab.node.references import Reference
+from lab.node.unpack import extract_member
 
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -164,14 +165,12 @@ def _for_this_machine(index: dict[str, Any]) -> str:
 def _extract(layer: bytes, root: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
-            if not hasattr(tarfile, "data_filter"):  # 3.11 before 3.11.4, unless its distribution added it
-                raise PullError("this Python cannot unpack safely; use 3.11.4 or newer")
             for member in archive:
                 path = Path(member.name)
                 if path.name.startswith(WHITEOUT):
                     _remove(root, path)
                 else:
-                    archive.extract(member, root, filter="data")
+                    extract_member(archive, member, root)
     except (tarfile.TarError, OSError) as error:
         raise PullError(f"a layer cannot be unpacked: {error}") from error
 
