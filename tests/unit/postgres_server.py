@@ -123,9 +123,14 @@ class PostgresServer:
         return [*drop, str(self.bin / "pg_ctl"), "start", "-W", "-s", "-D", str(self.data), "-l", log]
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stop it if it runs."""
-        if self.pid() is not None:
+        """Stop it if it runs. A guard under test may be stopping it at the same time: that it is down is what counts."""
+        if self.pid() is None:
+            return
+        try:
             self.run("pg_ctl", "stop", "-w", "-s", "-m", mode, "-D", self.data)
+        except AssertionError:
+            if self.pid() is not None:
+                raise
 
     def pid(self) -> int | None:
         """Process id of the running postmaster."""
