@@ -123,7 +123,7 @@ class PostgresServer:
         return [*drop, str(self.bin / "pg_ctl"), "start", "-W", "-s", "-D", str(self.data), "-l", log]
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stop it if it runs. A guard under test may be stopping it at the same time: that it is down is what counts."""
+        """Stop it if it runs. A guard under test may be stopping it too: that it is down is what counts."""
         if self.pid() is None:
             return
         try:
