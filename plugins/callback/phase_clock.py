@@ -53,6 +53,10 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report_
 
 _PLAY_NAME = re.compile(rf"({'|'.join(PHASES)})\s*\|\s*(.*)", re.IGNORECASE | re.DOTALL)
 
+#: what an operator copies from a message stays on one line
+_TO_TYPE = re.compile(r"-e (?:'[^']*'|\S+)")
+_JOINED = "\0"
+
 
 class CallbackModule(CallbackBase):
     """Draws the phase clock."""
@@ -165,5 +169,13 @@ class CallbackModule(CallbackBase):
     def _text(self, text: str, color: str) -> None:
         width = self.get_option("width")
         for line in text.splitlines():
-            wrapped = textwrap.fill(line, width, initial_indent="   ", subsequent_indent="   ", break_long_words=False)
-            self._display.display(wrapped, color=color)
+            whole = _TO_TYPE.sub(lambda found: found[0].replace(" ", _JOINED), line)
+            wrapped = textwrap.fill(
+                whole,
+                width,
+                initial_indent="   ",
+                subsequent_indent="   ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            self._display.display(wrapped.replace(_JOINED, " "), color=color)

@@ -109,6 +109,19 @@ def test_slow_tasks_are_named(tmp_path: Path) -> None:
     assert not re.search(r"^   \d.*Say", run(tmp_path, [phase("Assess | look", DEBUG)]).stdout, re.MULTILINE)
 
 
+def test_what_is_to_be_typed_stays_on_one_line(tmp_path: Path) -> None:
+    """Whatever the width breaks, it can be copied."""
+    typed = "-e 'dr_acceptance=\"promote us-west-2 without a fence receipt, losing an unknown amount\"'"
+    failing = {
+        "name": "Fail",
+        "ansible.builtin.fail": {"msg": f"No receipt for us-east-1 here; accept it by typing {typed}."},
+    }
+    done = run(tmp_path, [phase("Isolate | fence", failing)], DR_PHASE_CLOCK_WIDTH="60")
+    drawn = done.stdout[done.stdout.index("-- FAILED in ISOLATE") :].splitlines()
+    assert f"   {typed}." in drawn, drawn
+    assert "   No receipt for us-east-1 here; accept it by typing" in drawn
+
+
 def test_the_report_is_printed_last_and_verbatim(tmp_path: Path) -> None:
     report = {
         "name": "Report",
