@@ -3,6 +3,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 name=$1
+# molecule and ansible call each other's programs by name
+PATH=$PWD/.venv/bin:$PATH
+ANSIBLE_CONFIG=$PWD/ansible.cfg
+export PATH ANSIBLE_CONFIG
 if [ ! -f "molecule/$name/molecule.yml" ]; then
     echo "drill: there is no drill '$name'; there are: $(cd molecule && ls -d */molecule.yml | xargs -n1 dirname | tr '\n' ' ')" >&2
     exit 2
