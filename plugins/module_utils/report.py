@@ -61,6 +61,10 @@ def build(sources: Sources) -> Report:
         "phases": timeline.phases(events),
         "waits": timeline.waits(events),
         "receipts": timeline.receipts(events),
+        "acceptances": [
+            {"step": event.step, "event": event.seq, "acceptance": event.data["evidence"]["acceptance"]}
+            for event in timeline.acceptances(events)
+        ],
         "services": services,
         "ledger": _ledger(sources.verification),
         "measurement": _measurement(measured),

@@ -93,6 +93,16 @@ def receipts(events: t.Sequence[Event]) -> list[dict[str, t.Any]]:
     return list(found.values())
 
 
+def acceptances(events: t.Sequence[Event]) -> list[Event]:
+    """Return the events of steps that rest on a typed acceptance instead of a receipt."""
+    found = []
+    for event in events:
+        evidence = event.data.get("evidence")
+        if isinstance(evidence, dict) and evidence.get("acceptance"):
+            found.append(event)
+    return found
+
+
 def loss_bound(events: t.Sequence[Event]) -> dict[str, t.Any] | None:
     """Return the loss bound that was stated: observed rather than predicted, the latest of each subject, the largest.
 

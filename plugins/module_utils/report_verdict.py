@@ -26,6 +26,7 @@ def findings_of(report: Report, open_steps: t.Sequence[OpenStep], measured: bool
         *_validation(report),
         *_measurement(report, measured),
         *_services(report),
+        *_acceptances(report),
         *_loss(report),
         *_primaries(report, measured),
     ]
@@ -111,6 +112,13 @@ def _services(report: Report) -> Found:
             yield _finding("unverified", name, "The client-side record does not say how old its lost writes were.")
         if one["acknowledged_writes"] == 0:
             yield _finding("unverified", name, "No write was acknowledged: its record proves no loss and no safety.")
+
+
+def _acceptances(report: Report) -> Found:
+    """Nothing proved that the old primary had stopped: whatever was measured, that stays unverified."""
+    for one in report["acceptances"]:
+        text = f"No receipt proved the fence; somebody accepted it by typing: {one['acceptance']}"
+        yield _finding("unverified", one["step"], text, one["event"])
 
 
 def _loss(report: Report) -> Found:

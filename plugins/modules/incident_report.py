@@ -181,6 +181,10 @@ report:
       description: Fencing receipts.
       type: list
       elements: dict
+    acceptances:
+      description: Steps that rest on a typed acceptance instead of a receipt, with C(step), C(event), C(acceptance).
+      type: list
+      elements: dict
     services:
       description: Each service against its own objectives.
       type: list

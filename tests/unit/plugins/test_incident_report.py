@@ -233,6 +233,12 @@ JUDGED: list[tuple[str, Change, str, str]] = [
         "unverified",
         "could not be checked",
     ),
+    (
+        "a promotion that somebody accepted without a receipt",
+        step("recover", "pg_promote", "verified", evidence={"acceptance": "promote us-west-2 without a fence receipt"}),
+        "unverified",
+        "No receipt proved the fence",
+    ),
     ("an effect unobserved", step("recover", "x", "effect"), "unverified", "its effect was not observed"),
     ("a step without end", step("recover", "x", "intent"), "unverified", "nothing says how it ended"),
     ("a skipped step", step("recover", "x", "skipped"), "passed", ""),
