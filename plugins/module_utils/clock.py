@@ -77,7 +77,7 @@ def wait_until(
 
 
 #: Waits that belong to other systems; a report subtracts their union from the RTO.
-NAMED_WAITS = ("lease_expiry", "promotion", "pods_ready", "dns_ttl")
+NAMED_WAITS = ("lease_expiry", "replay", "promotion", "pods_ready", "dns_ttl")
 
 
 class Wait:

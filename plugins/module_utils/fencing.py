@@ -14,7 +14,7 @@ from .clock import Deadline, Wait, to_iso
 from .connections import lease_option, postgres_option, record_option
 from .errors import RecoveryError, Refused, Unreachable
 from .execution import Params, Result, Specification
-from .fencing_receipts import Receipt, from_guard, from_lease, proven, receipt
+from .fencing_receipts import Receipt, from_guard, from_lease, orderly, proven, receipt
 from .lease import Lease, LeaseLost, LeaseUnavailable
 from .lease_record import LeaseRecord, LeaseView
 from .sql import LoginFailed, Postgres, SqlFailed, WriteRefused
@@ -26,6 +26,7 @@ SPECIFICATION = Specification(
         "subject": {"type": "str"},
         "claimant": {"type": "str"},
         "claimed_by": {"type": "str", "default": ""},
+        "planned": {"type": "bool", "default": False},
         "postgres": postgres_option(required=False),
         "wait_timeout": {"type": "float"},
         "record": record_option(),
@@ -54,6 +55,7 @@ class Fencing:
         self.subject: str = params.get("subject") or ""
         self.claimant: str = params.get("claimant") or ""
         self.claimed_by: str = params.get("claimed_by") or ""
+        self.planned = bool(params.get("planned"))
         self.postgres: dict[str, t.Any] | None = params.get("postgres")
         self.ttl = float(options["ttl_seconds"])
         self.allowance = float(options["clock_allowance_seconds"])
@@ -117,7 +119,7 @@ class Fencing:
                     self.ttl,
                     allowance=self.allowance,
                     claimed_by=self.claimed_by,
-                    data={"claimed_at": to_iso(claimed_at) if claimed_at else None},
+                    data={"claimed_at": to_iso(claimed_at) if claimed_at else None, "planned": self.planned},
                 )
             except (LeaseLost, LeaseUnavailable):  # lost a race, or the answer was lost: what stands there decides
                 if deadline.expired:
@@ -133,11 +135,17 @@ class Fencing:
         record = self._record(view)
         deadline = Deadline(self.wait_timeout)
         with Wait("lease_expiry") as wait:
-            while not proven(receipts := self._receipts(view)) and self._missing(record) == [] and not deadline.expired:
+            while not self._enough(receipts := self._receipts(view)) and not self._missing(record):
+                if deadline.expired:
+                    break
                 deadline.rest(min(_INTERVAL, max(0.02, self._remaining(view) or 0.0)))
         self.waits.append(wait.as_dict())
         self._still_ours(record, deadline)
         return receipts + self._probed(record.epoch)
+
+    def _enough(self, receipts: list[Receipt]) -> bool:
+        """A planned fence waits for the guard's own word, which alone says how far the server had written."""
+        return orderly(receipts) is not None if self.planned else proven(receipts)
 
     def _still_ours(self, record: LeaseRecord, deadline: Deadline) -> None:
         """A receipt is worth something only while the claim stands."""
@@ -234,6 +242,7 @@ class Fencing:
             "epoch": epoch,
             "holder": self.claimant,
             "receipts": receipts,
+            "shutdown_lsn": None,
             "missing": missing,
             "remaining_seconds": round(self.lease.remaining(previous, view), 3) if previous and guarded else None,
             "expires_at": previous.expires_at if previous else None,
@@ -263,6 +272,7 @@ class Fencing:
             "epoch": record.epoch if record else None,
             "holder": None if record is None or record.released else record.holder,
             "receipts": receipts,
+            "shutdown_lsn": orderly(receipts),
             "missing": missing,
             "remaining_seconds": self._remaining(view),
             "expires_at": ends,

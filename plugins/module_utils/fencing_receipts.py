@@ -65,6 +65,18 @@ def from_lease(lease: Lease, view: LeaseView, record: LeaseRecord, subject: str)
     )  # fmt: skip
 
 
+def orderly(receipts: t.Iterable[t.Mapping[str, t.Any]]) -> str | None:
+    """Return where the shutdown checkpoint of a server begins that its guard stopped in order: nothing comes after it.
+
+    None where no guard says so, or the server had to be ended otherwise.
+    """
+    for one in receipts:
+        server = (one.get("evidence") or {}).get("server") or {}
+        if one.get("method") == "guard_fenced" and server.get("cluster state") == "shut down":
+            return str(server["checkpoint"]) if server.get("checkpoint") else None
+    return None
+
+
 def proven(receipts: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
     """True when one of the receipts proves the fence by itself."""
     return any(one.get("method") in SUFFICIENT for one in receipts)

@@ -44,10 +44,11 @@ class Fence:
         except RecoveryError:
             return False
 
-    def put_up(self, reason: str, until: float | None) -> str:
+    def put_up(self, reason: str, until: float | None, orderly: bool = False) -> str:
         """Close the file, stop the server, say how it was stopped. `until` (guard_config.now) is when it must be done.
 
-        The file first: whoever starts the server from then on starts it closed.
+        The file first: whoever starts the server from then on starts it closed. `orderly` gives the server nearly all
+        of the time for its own shutdown, which hands the standby everything that was committed.
         """
         seconds = max(1.0, until - now()) if until is not None else 3.0
         running = self.postmaster.pid() is not None
@@ -55,7 +56,8 @@ class Fence:
         writing = threading.Thread(target=self._write_down, args=(reason, running), daemon=True)
         writing.start()
         writing.join(min(0.5, seconds * 0.2))  # a disk that hangs must not keep the server from being stopped
-        how = self.postmaster.stop(seconds)
+        spare = until - self.config.fence_margin_seconds - now() if orderly and until is not None else 0.0
+        how = self.postmaster.stop(seconds, orderly_seconds=0.9 * spare)
         writing.join()
         if running or (not was_closed and self.hba.closed):
             log(self.config.region, f"FENCED ({reason}); server stopped: {how}")

@@ -35,6 +35,10 @@ class Standing:
     #: when the last completed look began, and when the last try began
     seen: float = 0.0
     tried: float = 0.0
+    #: when the last lease that was ours ends, or ended
+    lasted: float | None = None
+    #: the lease was claimed for a switchover: nothing may be lost, so the server is stopped in order
+    planned: bool = False
     #: why it is not ours, or could not be looked at
     reason: str = "the lease was not read yet"
 
@@ -112,7 +116,11 @@ class Keeper(threading.Thread):
         holder = record.holder if record else None
         epoch = record.epoch if record else 0
         until = began + self.config.ttl if ours else None
-        self.standing = Standing(holder, epoch, until, began, began, "" if ours else self._why(record))
+        self.standing = Standing(
+            holder, epoch, until, began, began, until or self.standing.lasted,
+            planned=not ours and record is not None and bool(record.data.get("planned")),
+            reason="" if ours else self._why(record),
+        )  # fmt: skip
 
     def _why(self, record: LeaseRecord | None) -> str:
         if record is None:

@@ -59,17 +59,17 @@ class Postmaster:
         self._starting = subprocess.Popen(argv, stdin=quiet, stdout=quiet, start_new_session=True)
         return True
 
-    def stop(self, seconds: float) -> str:
+    def stop(self, seconds: float, orderly_seconds: float = 0.0) -> str:
         """Stop the server for certain and say how: `not running`, `fast`, `immediate` or `kill`.
 
         Fast shutdown first: it ends every session and hands what is committed to the standbys. What lives on is
-        shut down immediately, then killed; `seconds` is how long all of it may take. Returns only when no process
-        is left.
+        shut down immediately, then killed; `seconds` is how long all of it may take, `orderly_seconds` how long the
+        fast shutdown gets at least. Returns only when no process is left.
         """
         if self.pid() is None and not self.processes():
             return "not running"
         for how, number, patience in (
-            ("fast", signal.SIGINT, min(0.5, seconds * 0.2)),
+            ("fast", signal.SIGINT, max(orderly_seconds, min(0.5, seconds * 0.2))),
             ("immediate", signal.SIGQUIT, min(1.0, seconds * 0.3)),
         ):
             self._signal(self.pid(), number)

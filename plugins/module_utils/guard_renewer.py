@@ -100,9 +100,8 @@ class Renewer:
             self._become("waiting")  # its first start, and the witness does not answer
             return
         if server.pid() is not None or not self.fence.hba.closed:
-            until = standing.until
             why = standing.reason or "the lease was not renewed in time"
-            self.fence.put_up(why, until)
+            self.fence.put_up(why, standing.until or standing.lasted, orderly=standing.planned)
         self._become("fenced")
 
     def _leave(self, why: str) -> None:

@@ -17,7 +17,7 @@ from .execution import Params, Result, Specification
 from .fencing_receipts import Receipt
 from .lease import Lease
 from .lease_record import LeaseView
-from .postgres_state import ServerState
+from .postgres_state import ServerState, lsn_number
 from .promotion_rules import Proof, acceptance_wanted, accepts
 from .sql import Postgres, SqlFailed, WriteRefused
 
@@ -30,6 +30,8 @@ SPECIFICATION = Specification(
         "receipts": {"type": "list", "elements": "dict", "default": []},
         "acceptance": {"type": "str"},
         "loss_bound_seconds": {"type": "float"},
+        "planned": {"type": "bool", "default": False},
+        "shutdown_lsn": {"type": "str"},
         "wait_timeout": {"type": "int", "default": 60},
         "record": record_option(),
     },
@@ -60,6 +62,8 @@ class Promotion:
         self.given: list[Receipt] = params["receipts"] or []
         self.acceptance: str = (params.get("acceptance") or "").strip()
         self.loss_bound: float | None = params.get("loss_bound_seconds")
+        self.planned = bool(params.get("planned"))
+        self.shutdown_lsn: str | None = params.get("shutdown_lsn")
         self.wait_timeout = int(params["wait_timeout"])
         self.server = server
         self.check_mode = check_mode
@@ -95,8 +99,10 @@ class Promotion:
             self._need_proof(self.view)
         if self.check_mode:
             self.changed = self.promoted = True
-        else:
-            self._promote()
+            return
+        if self.planned:
+            self._await_everything()
+        self._promote()
 
     def _already(self, view: LeaseView) -> None:
         """A primary under the lease is what was asked for; whoever was killed on the way here proves its write now."""
@@ -139,6 +145,31 @@ class Promotion:
             )
         self.accepted = True
 
+    def _await_everything(self) -> None:
+        """A switchover loses nothing: the standby must have replayed the old primary's shutdown checkpoint.
+
+        It is the last record that the old primary wrote, so whoever is past its beginning has all of it.
+        """
+        back = f"Nothing was promoted. Give the lease back to {self.subject} (playbooks/region_failover_rollback.yml)"
+        if not self.shutdown_lsn:
+            raise Refused(
+                f"Failed to {self.what}: no receipt says that {self.subject} was stopped in order, so nobody knows "
+                f"whether {self.region} has all of its writes. {back}, or fail over unplanned."
+            )
+        wanted, deadline, wait = lsn_number(self.shutdown_lsn), Deadline(self.wait_timeout), Wait("replay")
+        with wait:
+            while lsn_number((self.now or ServerState.of(self.server)).replay_lsn or "0/0") <= wanted:
+                if deadline.expired:
+                    replayed = self.now.replay_lsn if self.now else None
+                    raise TimedOut(
+                        f"Failed to {self.what}: it has replayed {replayed}, and {self.subject} wrote up to "
+                        f"{self.shutdown_lsn}; the rest did not come within {self.wait_timeout} s. {back}, or let the "
+                        "standby catch up and run the same command again."
+                    )
+                deadline.rest(0.05)
+                self.now = ServerState.of(self.server)
+        self.waits.append(wait.as_dict())
+
     def _promote(self) -> None:
         deadline, wait = Deadline(self.wait_timeout), Wait("promotion")
         try:
@@ -146,7 +177,7 @@ class Promotion:
                 self._order(deadline)
                 self._first_write(deadline)
         finally:
-            self.waits = [wait.as_dict()] if self.changed else []
+            self.waits += [wait.as_dict()] if self.changed else []
         self.promoted_at = to_iso(utc_now()) if self.changed else None
 
     def _order(self, deadline: Deadline) -> None:
@@ -211,6 +242,8 @@ class Promotion:
             "system_identifier": was.system_identifier if was else None,
             "replayed_before": was.replay_lsn if was and was.in_recovery else None,
         }
+        if self.planned:
+            evidence.update(planned=True, shutdown_lsn=self.shutdown_lsn)
         if self.accepted:
             evidence.update(acceptance=self.acceptance, loss_bound_seconds=self.loss_bound)
         if self.check_mode:
@@ -223,7 +256,7 @@ class Promotion:
             "system_identifier": now.system_identifier if now else None,
             "lsn": now.position if now else None,
             "promoted_at": self.promoted_at,
-            "seconds": self.waits[0]["seconds"] if self.promoted_at and self.waits else None,
+            "seconds": self.waits[-1]["seconds"] if self.promoted_at and self.waits else None,
             "accepted_without_receipt": self.accepted,
             "receipts": self.receipts,
             "waits": self.waits,

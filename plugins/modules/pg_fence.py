@@ -46,6 +46,13 @@ options:
     description: Who claims, for people who read the lease; the incident, for example.
     type: str
     default: ''
+  planned:
+    description:
+      - For a switchover, which loses nothing. The subject's guard stops its server in order, so that the standby gets
+        all that was committed, and V(fenced) waits for the guard's own receipt, which says how far the server had
+        written.
+    type: bool
+    default: false
   postgres:
     description:
       - The subject's server, if it is to be asked for a write once it is fenced. A refusal is one more receipt,
@@ -157,6 +164,12 @@ receipts:
     evidence:
       description: What was seen.
       type: dict
+shutdown_lsn:
+  description:
+    - Where the shutdown checkpoint of the subject's server begins, the last that it wrote, for example V(0/5000028).
+    - Null where no guard says that its server was stopped in order.
+  returned: always
+  type: str
 missing:
   description: Why there is no proof; empty when there is.
   returned: always

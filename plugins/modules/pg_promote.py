@@ -51,8 +51,18 @@ options:
   loss_bound_seconds:
     description: The loss bound that M(terragon.disaster_recovery.pg_heartbeat) stated, in seconds.
     type: float
+  planned:
+    description:
+      - For a switchover, which loses nothing. The standby has to have replayed O(shutdown_lsn) before it is promoted;
+        an O(acceptance) is of no use.
+    type: bool
+    default: false
+  shutdown_lsn:
+    description:
+      - Position of the old primary's shutdown checkpoint, as M(terragon.disaster_recovery.pg_fence) returned it.
+    type: str
   wait_timeout:
-    description: Seconds that the promotion and the first write may take.
+    description: Seconds that the promotion and the first write may take, and that the replay may take before.
     type: int
     default: 60
 seealso:
@@ -113,7 +123,7 @@ receipts:
   type: list
   elements: dict
 waits:
-  description: The wait V(promotion) with C(name), C(started), C(ended) (RFC 3339, UTC) and C(seconds).
+  description: The waits V(replay) and V(promotion) with C(name), C(started), C(ended) (RFC 3339, UTC) and C(seconds).
   returned: always
   type: list
   elements: dict

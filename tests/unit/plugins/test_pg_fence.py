@@ -22,7 +22,7 @@ from tests.unit.tcp_proxy import TcpProxy
 TTL, ALLOWANCE = 0.6, 0.2
 KEYS = {
     "changed", "diff", "epoch", "evidence", "expires_at", "fenced", "holder", "missing", "receipts",
-    "remaining_seconds", "waits",
+    "remaining_seconds", "shutdown_lsn", "waits",
 }  # fmt: skip
 
 
