@@ -11,6 +11,8 @@ from typing import Any
 from moto.core.request import Request
 from werkzeug.wrappers import Response
 
+from lab.aws.arc import RecoveryControl
+from lab.aws.arc_wire import CONFIG_SERVICE, json_error, speaks_json
 from lab.aws.errors import ApiError
 from lab.aws.faults import Faults
 from lab.aws.signature import SignedRequest, Verifier
@@ -26,13 +28,20 @@ class Application:
     """Routes each request: ``/_lab/...`` to the lab, Route 53 to our own, every other service to moto."""
 
     def __init__(
-        self, verifier: Verifier, faults: Faults, route53: Route53Wire, moto: Wsgi, status: Callable[[], dict[str, Any]]
+        self,
+        verifier: Verifier,
+        faults: Faults,
+        route53: Route53Wire,
+        moto: Wsgi,
+        status: Callable[[], dict[str, Any]],
+        recovery: RecoveryControl,
     ) -> None:
         self._verifier = verifier
         self._faults = faults
         self._route53 = route53
         self._moto = moto
         self._status = status
+        self._recovery = recovery
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = Request(environ)
@@ -50,6 +59,8 @@ class Application:
         try:
             caller = self._verifier.verify(_signed_parts(request, body))
             self._faults.strike(caller.service)
+            if caller.service == CONFIG_SERVICE:
+                return self._recovery.respond(request, caller)
             return self._route53.respond(request) if caller.service == "route53" else self._moto
         except ApiError as error:
             return _error_for(request, error)
@@ -88,6 +99,8 @@ def _json(data: dict[str, Any], status: int = 200) -> Response:
 
 def _error_for(request: Request, error: ApiError) -> Response:
     """The error in the form that the caller's protocol expects."""
+    if speaks_json(request):
+        return json_error(error)
     if "X-Amz-Target" in request.headers:
         return _json({"__type": error.code, "message": error.message}, error.status)
     return error_response(error)

@@ -7,17 +7,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lab.aws.arc_config import RecoveryConfig
+from lab.aws.rate import Rate
+
 
 class ConfigError(ValueError):
     """The configuration file is unusable; the message says where and why."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A token bucket: requests per second, and how many may come at once."""
-
-    rate: float
-    burst: float
 
 
 DEFAULT_OPERATION_RATES = {"GetHealthCheckStatus": Rate(1, 4), "CreateHealthCheck": Rate(0.5, 5)}
@@ -27,7 +22,7 @@ DEFAULT_OPERATION_RATES = {"GetHealthCheckStatus": Rate(1, 4), "CreateHealthChec
 class Throttle:
     """The account's request rate, and separate ones for single operations."""
 
-    account: Rate = Rate(10, 50)
+    account: Rate = field(default_factory=lambda: Rate(10, 50))
     operations: dict[str, Rate] = field(default_factory=lambda: dict(DEFAULT_OPERATION_RATES))
 
 
@@ -58,6 +53,7 @@ class Config:
     health_interval_scale: float = 0.1
     throttle: Throttle = Throttle()
     zones: tuple[ZoneConfig, ...] = ()
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
 
     @classmethod
     def load(cls, path: Path) -> Config:
@@ -81,6 +77,7 @@ class Config:
             raise ConfigError(f"missing keys: {', '.join(sorted(missing))}")
         values = dict(data, state_file=Path(data["state_file"]))
         values["zones"] = tuple(ZoneConfig(**zone) for zone in data.get("zones", ()))
+        values["recovery"] = RecoveryConfig.from_dict(dict(data.get("recovery", {})))
         values["throttle"] = _throttle(dict(data.get("throttle", {})))
         return cls(**values)
 

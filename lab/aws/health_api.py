@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.aws.errors import ApiError, invalid_input
-from lab.aws.health import completed
+from lab.aws.health import PROBED_TYPES, completed
 from lab.aws.monitor import Monitor, Observation
 from lab.aws.state import HealthCheck
 from lab.aws.store import Store
@@ -21,13 +21,17 @@ NOT_CONFIG = ("HealthCheckId", "HealthCheckVersion", "ResetElements")
 class HealthApi:
     """Operations by their names in the API, in snake case."""
 
-    def __init__(self, store: Store, monitor: Monitor) -> None:
+    def __init__(self, store: Store, monitor: Monitor, has_control: Callable[[str], bool]) -> None:
         self._store = store
         self._monitor = monitor
+        self._has_control = has_control
 
     def create_health_check(self, params: Params) -> Params:
         """CreateHealthCheck; the same caller reference with the same settings returns what exists."""
         reference, config = params["CallerReference"], completed(params["HealthCheckConfig"])
+        control = config.get("RoutingControlArn")
+        if control is not None and not self._has_control(control):
+            raise invalid_input(f"There is no routing control {control}")
         with self._store.write() as state:
             checks = state.health_checks
             check = next((known for known in checks.values() if known.caller_reference == reference), None)
@@ -113,8 +117,8 @@ class HealthApi:
 
     def _probed(self, check_id: str) -> None:
         with self._store.read() as state:
-            if self._store.health_check(state, check_id).config["Type"] == "CALCULATED":
-                raise invalid_input("The status of a calculated health check is that of its children")
+            if self._store.health_check(state, check_id).config["Type"] not in PROBED_TYPES:
+                raise invalid_input("No health checker probes this health check: its status comes from elsewhere")
 
 
 def _to_api(check: HealthCheck) -> Params:

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from lab.aws.config import Rate, Throttle
+from lab.aws.config import Throttle
 from lab.aws.errors import ApiError
+from lab.aws.rate import Rate
 
 
 class TokenBucket:

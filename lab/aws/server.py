@@ -12,6 +12,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from lab.aws.app import Application
+from lab.aws.arc import RecoveryControl
 from lab.aws.config import Config
 from lab.aws.faults import Faults
 from lab.aws.health import is_healthy
@@ -39,6 +40,9 @@ class LabAws:
         self.store = Store(config.state_file, self._insync_seconds)
         for zone in config.zones:
             self.store.ensure_zone(zone)
+        self._verifier = Verifier(config.access_keys)
+        arc_file = config.state_file.with_name(f"{config.state_file.stem}-arc.json")
+        self.recovery = RecoveryControl(config.recovery, arc_file, self._verifier, self.faults, self._checks_of)
         self._answerer = Answerer(self.store.published_zones, self.check_is_healthy)
         self._monitor = Monitor(self.store, config.health_interval_scale, self._own_address)
         self._dns = DnsServer(config.dns_host, config.dns_port, Authority(self._answerer).respond)
@@ -60,6 +64,7 @@ class LabAws:
         """Begin to serve."""
         self._monitor.start()
         self._dns.start()
+        self.recovery.start()
         self._http_thread.start()
         log.info("aws listening on %s, dns on %s:%d (udp, tcp)", self.endpoint_url, self._dns.host, self.dns_port)
 
@@ -68,21 +73,23 @@ class LabAws:
         self._http.shutdown()
         self._http.server_close()
         self._dns.stop()
+        self.recovery.stop()
         self._monitor.stop()
 
     def _application(self) -> Application:
         providers = (
             ZoneApi(self.store),
             RecordApi(self.store, self._answerer, lambda: self._config.processing_seconds),
-            HealthApi(self.store, self._monitor),
+            HealthApi(self.store, self._monitor, self.recovery.store.has_control),
         )
         limits = RequestLimits(self._config.throttle)
         return Application(
-            verifier=Verifier(self._config.access_keys),
+            verifier=self._verifier,
             faults=self.faults,
             route53=Route53Wire(providers, limits.admit),
             moto=DomainDispatcherApplication(create_backend_app),
             status=self._status,
+            recovery=self.recovery,
         )
 
     def _insync_seconds(self) -> float:
@@ -92,7 +99,12 @@ class LabAws:
     def check_is_healthy(self, check_id: str) -> bool:
         """A health check's verdict, as DNS acts on it."""
         with self.store.read() as state:
-            return is_healthy(state, check_id)
+            return is_healthy(state, check_id, self.recovery.store.is_on)
+
+    def _checks_of(self, control_arn: str) -> list[str]:
+        with self.store.read() as state:
+            checks = state.health_checks.values()
+            return [check.id for check in checks if check.config.get("RoutingControlArn") == control_arn]
 
     def _own_address(self, name: str) -> str | None:
         addresses = [rrset for rrset in self._answerer.answer(name, "A").answer if rrset.rdtype == dns.rdatatype.A]
@@ -105,7 +117,10 @@ class LabAws:
                 "time": time.time(),
                 "zones": {zone.name: zone.id for zone in state.zones.values()},
                 "pending_changes": [change.id for change in state.changes.values() if change.status == "PENDING"],
-                "health_checks": {check_id: is_healthy(state, check_id) for check_id in state.health_checks},
+                "health_checks": {
+                    check_id: is_healthy(state, check_id, self.recovery.store.is_on) for check_id in state.health_checks
+                },
                 "faults": self.faults.to_dict(),
+                "recovery_endpoints": {one.region: one.url for one in self.recovery.store.endpoints},
                 "dns": {"host": self._dns.host, "port": self.dns_port},
             }

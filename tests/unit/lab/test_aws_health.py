@@ -165,7 +165,7 @@ def test_a_caller_reference_is_idempotent(aws: LabAws) -> None:
     ("config", "words"),
     [
         ({"Type": "CLOUDWATCH_METRIC"}, "do not serve type"),
-        ({"Type": "RECOVERY_CONTROL"}, "do not serve type"),
+        ({"Type": "RECOVERY_CONTROL"}, "RoutingControlArn is required"),
         ({"Type": "TCP", "Port": 1, "RequestInterval": 20}, "RequestInterval"),
         ({"Type": "HTTP_STR_MATCH"}, "SearchString"),
         ({"Type": "TCP"}, "Port"),
