@@ -86,7 +86,7 @@ class Postgres:
             connection = self._open()
             cursor = connection.cursor()
             cursor.execute(query, values or None)
-            _await(connection, deadline)
+            await_idle(connection, deadline)
             return list(cursor.fetchall()) if cursor.description else []
         except TimeoutError:
             self.close()
@@ -125,7 +125,7 @@ class Postgres:
             **{name: value for name, value in given.items() if value},
         )
         try:
-            _await(connection, deadline)
+            await_idle(connection, deadline)
         except BaseException:
             connection.close()
             raise
@@ -153,7 +153,7 @@ class Postgres:
         return SqlFailed(failed("ask", self.name, reason, remedy), code)
 
 
-def _await(connection: t.Any, deadline: Deadline) -> None:
+def await_idle(connection: t.Any, deadline: Deadline) -> None:
     """Drive an asynchronous connection until it is idle. Raises TimeoutError at the deadline."""
     while True:
         state = connection.poll()
