@@ -20,14 +20,21 @@ Region = t.Mapping[str, t.Any]
 
 
 def objectives(services: Services, tiers: t.Mapping[t.Any, t.Any]) -> dict[str, t.Any]:
-    """Return the strictest objectives of all services, and each service's own: seconds."""
-    each = {}
+    """Return the strictest objectives of all services, and each service's own: seconds.
+
+    `approval_required` is true where the tier of any of them asks for an approval of the plan.
+    """
+    each, approvals = {}, set()
     for name, service in services.items():
         tier = tiers.get(service.get("tier"), tiers.get(str(service.get("tier"))))
         if tier is None:
             known = ", ".join(str(number) for number in tiers)
             tier = service.get("tier")
             raise RecoveryError(f"Service {name} has tier {tier!r}, dr_tiers has {known}. Name one of them.")
+        approval = tier.get("approval", "none")
+        if approval not in ("none", "required"):
+            raise RecoveryError(f"Tier {service['tier']} has approval {approval!r}. Set it to none or required.")
+        approvals.add(approval)
         each[name] = {
             "tier": int(service["tier"]),
             "rto_seconds": float(tier["rto_seconds"]),
@@ -38,6 +45,7 @@ def objectives(services: Services, tiers: t.Mapping[t.Any, t.Any]) -> dict[str, 
     return {
         "rto_seconds": min(one["rto_seconds"] for one in each.values()),
         "rpo_seconds": min(one["rpo_seconds"] for one in each.values()),
+        "approval_required": "required" in approvals,
         "services": each,
     }
 
