@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .client.http import ServiceConnection
 from .client.names import Names, Unresolved
+from .observer.writable import observed
 
 #: ids asked for in one request
 BATCH = 500
@@ -94,44 +95,6 @@ def longest_outage(attempts: Iterable[Attempt]) -> Outage:
     return Outage(started, None) if started else longest
 
 
-def writable_runs(path: Path, since: dt.datetime) -> dict[str, list[tuple[dt.datetime, dt.datetime]]]:
-    """Return for each region the spans in which every probe was accepted, first to last."""
-    runs: dict[str, list[tuple[dt.datetime, dt.datetime]]] = {}
-    going: dict[str, bool] = {}
-    for line in lines(path):
-        began, region = parse(line["t"]), line["region"]
-        ended = began + dt.timedelta(seconds=line["seconds"])
-        spans = runs.setdefault(region, [])
-        if ended < since:
-            continue
-        if line["accepted"]:
-            if going.get(region):
-                spans[-1] = (spans[-1][0], ended)
-            else:
-                spans.append((began, ended))
-        going[region] = line["accepted"]
-    return runs
-
-
-def observed(path: Path, since: dt.datetime) -> dict[str, t.Any]:
-    """Return how many regions accepted writes at one instant, at most, and where two did."""
-    runs = writable_runs(path, since)
-    spans = sorted((start, end, region) for region, spans in runs.items() for start, end in spans)
-    both = [
-        {"regions": [one[2], other[2]], "from": iso(max(one[0], other[0])), "until": iso(min(one[1], other[1]))}
-        for index, one in enumerate(spans)
-        for other in spans[index + 1 :]
-        if other[0] <= one[1] and one[2] != other[2]
-    ]
-    edges = sorted([(start, 0, 1) for start, _e, _r in spans] + [(end, 1, -1) for _s, end, _r in spans])
-    most = now = 0
-    for _moment, _order, change in edges:
-        now += change
-        most = max(most, now)
-    probes = sum(1 for line in lines(path) if parse(line["t"]) >= since)
-    return {"rounds": probes, "max_writable_primaries": most, "both": both}
-
-
 def present(connection: ServiceConnection, identifiers: list[str]) -> set[str]:
     """Ask the service, through its public name, which of the writes it can read."""
     found: set[str] = set()
@@ -198,5 +161,5 @@ def measure(
         "since": iso(begin),
         "until": iso(dt.datetime.now(dt.UTC)),
         "services": services,
-        "observer": observed(observer, begin),
+        "observer": observed(lines(observer), begin),
     }

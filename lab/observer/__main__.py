@@ -1,6 +1,6 @@
 """``python -m lab.observer --config FILE``: probe all regions until SIGTERM.
 
-Config: {"path": FILE.jsonl, "per_second": 5, "regions": {"us-east-1": {"host", "port", "user", "passfile", "dbname"}}}
+Config: {"path": FILE.jsonl, "per_second": 20, "regions": {"us-east-1": {"host", "port", "user", "passfile", "dbname"}}}
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
     probes = [
-        RegionProbe(region, dsn, path, float(config.get("per_second", 5))) for region, dsn in config["regions"].items()
+        RegionProbe(region, dsn, path, float(config.get("per_second", 20))) for region, dsn in config["regions"].items()
     ]
     for probe in probes:
         probe.start()

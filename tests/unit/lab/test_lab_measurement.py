@@ -16,7 +16,7 @@ import pytest
 
 from lab.client.http import ServiceConnection
 from lab.client.names import Names, Unresolved
-from lab.measurement import MeasurementError, longest_outage, measure_service, observed, writes
+from lab.measurement import MeasurementError, longest_outage, measure_service, writes
 
 BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 
@@ -50,32 +50,6 @@ def test_the_outage_runs_from_the_first_failure_to_the_end_of_the_first_success(
 def test_an_outage_that_lasts_has_no_end(tmp_path: Path) -> None:
     outage = longest_outage(writes(client_record(tmp_path / "c.jsonl", "+++--"), BEGIN))
     assert (outage.started, outage.ended) == (BEGIN + dt.timedelta(seconds=3), None)
-
-
-def observer_record(path: Path, **patterns: str) -> Path:
-    with path.open("w", encoding="utf-8") as out:
-        for region, pattern in patterns.items():
-            for number, sign in enumerate(pattern):
-                line = {"t": at(number * 0.2), "region": region, "accepted": sign == "+", "seconds": 0.01}
-                out.write(json.dumps(line) + "\n")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("east", "west", "most", "overlaps"),
-    [
-        ("+++---", "----++", 1, 0),
-        ("+++++-", "---+++", 2, 1),
-        ("++--++", "--++--", 1, 0),  # a switchover and its way back
-        ("+-+-+-", "-+-+-+", 1, 0),
-        ("------", "------", 0, 0),
-    ],
-)
-def test_writable_primaries_are_counted_by_overlapping_spans(
-    tmp_path: Path, east: str, west: str, most: int, overlaps: int
-) -> None:
-    found = observed(observer_record(tmp_path / "o.jsonl", east=east, west=west), BEGIN)
-    assert (found["max_writable_primaries"], len(found["both"]), found["rounds"]) == (most, overlaps, 12)
 
 
 @pytest.fixture
