@@ -217,4 +217,58 @@ options:
             description: Seconds to wait for one answer.
             type: float
             default: 5.0
+      lease:
+        description:
+          - The incident's lease, as M(terragon.disaster_recovery.incident_lease) took it. With it, a step that changes
+            something begins only while this run holds the lease with O(record.token).
+          - The controller reads the lease before each such step, and renews it when half of its time has passed.
+        type: dict
+        suboptions:
+          key:
+            description: Key of the lease object, the same in every store.
+            type: str
+            required: true
+          ttl_seconds:
+            description: Seconds a renewal lasts.
+            type: float
+            default: 30.0
+          clock_allowance_seconds:
+            description: Seconds added to the TTL before a silent holder counts as stopped, for clocks of other rates.
+            type: float
+            default: 2.0
+          stores:
+            description: The witness stores that keep it, one or three.
+            type: list
+            elements: dict
+            required: true
+            suboptions:
+              name:
+                description: Name of the store in messages and evidence.
+                type: str
+                required: true
+              bucket:
+                description: Name of the bucket.
+                type: str
+                required: true
+              prefix:
+                description: What all keys begin with.
+                type: str
+                default: ''
+              endpoint_url:
+                description: URL of the API, where it is not AWS's own.
+                type: str
+              region:
+                description: AWS region that requests are signed for.
+                type: str
+                default: us-east-1
+              profile:
+                description: Profile that holds the credentials; the environment's when left out.
+                type: str
+              credentials_file:
+                description: AWS shared credentials file to read the profile from, in place of the environment's.
+                type: path
+              timeout:
+                description: Seconds to wait for one answer.
+                type: float
+                default: 5.0
 """

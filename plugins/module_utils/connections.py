@@ -63,6 +63,7 @@ _RECORD: dict[str, t.Any] = {
     "token": {"type": "int", "no_log": False},  # a fencing token is a number, not a secret
     "directory": {"type": "path", "required": True},
     "store": {"type": "dict", "options": _STORE},
+    "lease": {"type": "dict", "options": _LEASE},
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .clock import Deadline
 from .connections import lease_option
 from .errors import Refused
 from .execution import Params, Result, Specification
@@ -35,6 +36,9 @@ SPECIFICATION = Specification(
         },
     },
 )
+
+#: How often a write is decided anew because somebody, this run's keeper too, wrote in between.
+_TRIES = 5
 
 
 def run(params: Params, check_mode: bool) -> Result:
@@ -66,16 +70,41 @@ class IncidentLease:
         return self._hold() if state == "held" else self._release()
 
     def _hold(self) -> Result:
-        if self._mine(self.view):
-            return self._renew()
+        """Renew or claim; where somebody writes between our read and our write, look and decide again."""
+        for _attempt in range(_TRIES):
+            try:
+                return self._renew() if self._mine(self.view) else self._claim(self._replaced())
+            except LeaseLost:
+                self.view = self.lease.read()
+        return self._refuse_writers()
+
+    def _replaced(self) -> str | None:
+        """Return the name of the holder that a claim would replace, None where nobody holds. Raises Refused."""
         old = self.view.record
         if old is None or old.released:
-            return self._claim(None)
+            return None
         previous = ProcessIdentity.from_dict(old.data.get("holder"))
-        gone = old.data.get("incident") == self.incident and previous and previous.certainly_ended(self.me)
-        if not (gone or previous == self.me):  # ourselves: a claim of ours that reached too few stores
+        if previous is None or old.data.get("incident") != self.incident:
             self._refuse_unless_taken_over(old)
-        return self._claim(old.holder)
+        elif previous.has_ended:
+            self._await_workers(previous, old)
+        elif previous != self.me:  # ourselves: a claim of ours that reached too few stores
+            self._refuse_unless_taken_over(old)
+        return old.holder
+
+    def _await_workers(self, previous: ProcessIdentity, old: LeaseRecord) -> None:
+        """The run is dead: give what it forked the time to end its step. Raises Refused when that takes long."""
+        deadline = Deadline(0.0 if self.check_mode else self.ttl)
+        while workers := previous.workers(self.me):
+            if deadline.expired:
+                ids = ", ".join(str(pid) for pid in workers)
+                raise Refused(
+                    f"Failed to take the lease of incident {self.incident}: {old.holder} (token {old.epoch}) ended, "
+                    f"and its worker (process {ids}) did not finish its step within {deadline.seconds:g} s. Let it "
+                    "finish or end it, and run the same command again.",
+                    **self._result(self.view, changed=False),
+                )
+            deadline.rest(0.1)
 
     def _refuse_unless_taken_over(self, old: LeaseRecord) -> None:
         left = self._seconds_left(self.view) or 0.0
@@ -98,10 +127,7 @@ class IncidentLease:
     def _renew(self) -> Result:
         if self.check_mode:
             return self._result(self.view, changed=False)
-        try:
-            view = self.lease.renew(self.view, ttl_seconds=self.ttl)
-        except LeaseLost as error:
-            raise self._first(error) from error
+        view = self.lease.renew(self.view, ttl_seconds=self.ttl)
         return self._result(view, changed=False)
 
     def _claim(self, taken_over_from: str | None) -> Result:
@@ -110,37 +136,35 @@ class IncidentLease:
             epoch = (self.view.record.epoch if self.view.record else 0) + 1
             after = {"holder": self.me.name, "token": epoch, "released": False}
             return self._outcome(self.me.name, epoch, (before, after), changed=True, taken_over_from=taken_over_from)
-        try:
-            view = self.lease.claim(
-                self.view,
-                self.me.name,
-                self.ttl,
-                allowance=self.allowance,
-                claimed_by=self.me.name,
-                data={"incident": self.incident, "holder": self.me.as_dict()},
-            )
-        except LeaseLost as error:
-            raise self._first(error) from error
+        view = self.lease.claim(
+            self.view,
+            self.me.name,
+            self.ttl,
+            allowance=self.allowance,
+            claimed_by=self.me.name,
+            data={"incident": self.incident, "holder": self.me.as_dict()},
+        )
         return self._result(view, changed=True, before=before, taken_over_from=taken_over_from)
 
     def _release(self) -> Result:
-        old = self.view.record
-        if old is None or old.released:
-            return self._result(self.view, changed=False)
-        if not self._mine(self.view):
-            raise Refused(
-                f"Failed to release the lease of incident {self.incident}: {old.holder} holds it, not {self.me.name}. "
-                "Leave it to that run.",
-                **self._result(self.view, changed=False),
-            )
-        before = self._shown(self.view)
-        if self.check_mode:
-            return self._outcome(None, old.epoch, (before, {**before, "released": True}), changed=True)
-        try:
-            view = self.lease.release(self.view)
-        except LeaseLost as error:
-            raise self._first(error) from error
-        return self._result(view, changed=True, before=before)
+        for _attempt in range(_TRIES):
+            old = self.view.record
+            if old is None or old.released:
+                return self._result(self.view, changed=False)
+            if not self._mine(self.view):
+                raise Refused(
+                    f"Failed to release the lease of incident {self.incident}: {old.holder} holds it, not "
+                    f"{self.me.name}. Leave it to that run.",
+                    **self._result(self.view, changed=False),
+                )
+            before = self._shown(self.view)
+            if self.check_mode:
+                return self._outcome(None, old.epoch, (before, {**before, "released": True}), changed=True)
+            try:
+                return self._result(self.lease.release(self.view), changed=True, before=before)
+            except LeaseLost:
+                self.view = self.lease.read()
+        return self._refuse_writers()
 
     def _mine(self, view: LeaseView) -> bool:
         record = view.record
@@ -148,14 +172,13 @@ class IncidentLease:
             return False
         return record.data.get("incident") == self.incident and record.data.get("holder") == self.me.as_dict()
 
-    def _first(self, error: LeaseLost) -> Refused:
-        """Somebody wrote between our read and our write: say who."""
-        now = self.lease.read()
-        holder = now.record.holder if now.record else "nobody"
-        text = f"Failed to hold the lease of incident {self.incident}: {holder} was first. Let that run finish."
-        refused = Refused(text, **self._result(now, changed=False))
-        refused.__cause__ = error
-        return refused
+    def _refuse_writers(self) -> t.NoReturn:
+        holder = self.view.record.holder if self.view.record else "nobody"
+        raise Refused(
+            f"Failed to write the lease of incident {self.incident}: another writer was first {_TRIES} times; now "
+            f"{holder} holds it. Run again.",
+            **self._result(self.view, changed=False),
+        )
 
     def _seconds_left(self, view: LeaseView) -> float | None:
         """Seconds, by the stores' clocks, that whoever wrote last may still count on; None when nobody holds it."""

@@ -6,6 +6,9 @@ A process is named by machine boot, PID namespace, PID and start time. In the sa
 another start time, or none, means that this process has ended; its namespace's number is reused only
 after the whole namespace has. Elsewhere (another machine, a rebooted one, not Linux) nothing is provable.
 
+What a process has forked is told from a second run of the same command by where the kernel put its image: a fork
+keeps the addresses, a new program gets others.
+
 PRIVATE to the collection.
 """
 
@@ -32,10 +35,18 @@ class _Process:
     started: int
     command: str
 
+    @property
+    def alive(self) -> bool:
+        """False for what has ended and waits only for its parent to take notice."""
+        return self.state not in "ZX"
+
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """One run of ansible-playbook. `started` is in clock ticks since boot, `command` a hash of its command line."""
+    """One run of ansible-playbook.
+
+    `started` is in clock ticks since boot, `command` a hash of its command line and of where its image lies.
+    """
 
     user: str
     host: str
@@ -79,21 +90,45 @@ class ProcessIdentity:
     def certainly_ended(self, asking: ProcessIdentity) -> bool:
         """True when the process, and every worker that it forked, is provably gone.
 
-        A killed ansible-playbook leaves its forked workers to finish their task; they carry its command line and
-        have lost their parent. `asking` is the run that wants to know: its own workers are not meant.
+        A killed ansible-playbook may leave a forked worker to finish a module. `asking` is the run that wants to
+        know: its own workers are not meant.
         """
-        here = _boot_id(), _pid_namespace()
-        if not self.started or not all(here) or (self.boot_id, self.pid_namespace) != here:
+        return self.has_ended and not self.workers(asking)
+
+    @property
+    def has_ended(self) -> bool:
+        """True when the process itself is provably gone, whatever it forked."""
+        if not self._is_here:
             return False
         process = _process(self.pid)
-        if process is not None and process.started == self.started and process.state not in "ZX":
-            return False
-        return not any(self._is_worker(other, asking) for other in _processes())
+        return process is None or process.started != self.started or not process.alive
+
+    @property
+    def is_frozen(self) -> bool:
+        """True when the process is known to be stopped: by a signal, or by a debugger."""
+        process = _process(self.pid) if self._is_here else None
+        return process is not None and process.started == self.started and process.state in "Tt"
+
+    def workers(self, asking: ProcessIdentity) -> list[int]:
+        """Return the process ids of what the process forked and has not ended, but for `asking` and its own."""
+        return [other.pid for other in _processes() if self._is_worker(other, asking)] if self._is_here else []
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether this machine can tell at all."""
+        here = _boot_id(), _pid_namespace()
+        return bool(self.started) and all(here) and (self.boot_id, self.pid_namespace) == here
 
     def _is_worker(self, other: _Process, asking: ProcessIdentity) -> bool:
-        if other.command != self.command or other.started < self.started or other.state in "ZX":
+        if other.command != self.command or other.started < self.started or not other.alive:
             return False
-        return asking.pid not in (other.pid, other.parent) and other.pid != os.getpid()
+        return other.pid != self.pid and asking.pid not in (other.pid, other.parent) and other.pid != os.getpid()
+
+
+def is_fork_of_its_parent() -> bool:
+    """True when this process is a fork of its living parent, as ansible-playbook's workers are."""
+    mine, parent = _process(os.getpid()), _process(os.getppid())
+    return mine is not None and parent is not None and mine.command == parent.command
 
 
 def _processes() -> t.Iterator[_Process]:
@@ -112,7 +147,8 @@ def _process(pid: int) -> _Process | None:
     except OSError:
         return None
     rest = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    return _Process(pid, rest[0], int(rest[1]), int(rest[19]), hashlib.sha256(command).hexdigest())
+    image = f"{rest[23]} {rest[25]}".encode()  # where its code and its stack begin
+    return _Process(pid, rest[0], int(rest[1]), int(rest[19]), hashlib.sha256(command + image).hexdigest())
 
 
 def _boot_id() -> str:

@@ -18,9 +18,11 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import aws
-from ..module_utils.errors import RecoveryError
+from ..module_utils.errors import RecoveryError, Refused
 from ..module_utils.execution import Params, Result, Specification
-from .identity import actor_of
+from ..module_utils.incident_holding import Holding
+from .identity import actor_of, run_of
+from .orphan import end_with_parent
 from .recorder import Recorder
 
 # The strategy imports this in the parent process: its forked workers need not read botocore's S3 description again.
@@ -41,10 +43,10 @@ class RecoveryAction(ActionBase):
     has_effect: t.ClassVar[bool] = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Validate, record the intent, run, record the outcome.
+        """Validate, make sure of the incident's lease, record the intent, run, record the outcome.
 
-        Where the ledger refuses before the effect, there is no effect; where it refuses after, the task fails
-        with the effect's own result beside the ledger's message.
+        Where the lease is another's, or the ledger refuses before the effect, there is no effect; where the ledger
+        refuses after it, the task fails with the effect's own result beside the ledger's message.
         """
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
@@ -55,6 +57,7 @@ class RecoveryAction(ActionBase):
         try:
             recorder = self._recorder(arguments, task_vars)
             if self.has_effect:
+                self._require_lease(arguments, task_vars)
                 recorder.intent(_without_nulls(arguments))
             result = self._observed(recorder, arguments, task_vars)
             recorder.outcome(result, self.has_effect)
@@ -70,6 +73,19 @@ class RecoveryAction(ActionBase):
     def _recorder(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> Recorder:
         check_mode = bool(self._task.check_mode)
         return Recorder.of(arguments.get("record"), self._task, check_mode, actor_of(task_vars), task_vars)
+
+    def _require_lease(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> None:
+        """Raise Refused before an effect of a run that no longer holds its incident."""
+        record = arguments.get("record") or {}
+        if not record.get("lease") or self._task.check_mode:
+            return
+        step = record.get("step") or str(self._task.action).rsplit(".", 1)[-1]
+        token = record.get("token")
+        if token is None:
+            raise Refused(
+                f"Failed to begin {step} of incident {record['incident']}: record.lease is set without token."
+            )
+        Holding(record["lease"], record["incident"], token, run_of(task_vars)).require(step)
 
     def _observed(
         self, recorder: Recorder, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
@@ -89,6 +105,7 @@ class RecoveryAction(ActionBase):
             if not later:
                 self._remove_tmp_path(self._connection._shell.tmpdir)
             return result
+        end_with_parent()
         try:
             result = type(self).service(arguments, bool(self._task.check_mode))
         except RecoveryError as error:
