@@ -34,7 +34,7 @@ def steps(findings: Findings, kind: str = "failover") -> list[Entry]:
         before = observed["replicas"] or 0
         found.append(_step("scale", observed["name"], before, max(before, wanted.get("replicas") or 0)))
     services = (_need(findings, "objectives").get("services")) or {}
-    found += [_step("prove", f"service {name}", "", target) for name in services]
+    found += [_step("prove", f"service {name}", "", target) for name in sorted(services)]
     found += [
         _step(
             "shift",

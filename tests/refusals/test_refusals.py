@@ -95,7 +95,7 @@ def test_a_closed_incident_is_refused(lab: Lab) -> None:
     incident = f"closed-{lab.state['id']}"
     store = ObjectStore(lab.state["witness"]["ledger"])
     ledger = Ledger(incident, "drill", str(lab.directory / "ledgers"), store)
-    ledger.declare({"failed_region": "us-east-1", "target_region": "us-west-2"})
+    ledger.declare({"kind": "failover", "source_region": "us-east-1", "target_region": "us-west-2"})
     ledger.close({})
     said = lab.refused("closed")
     assert f"Incident {incident} is already closed" in said
@@ -200,3 +200,41 @@ def test_a_replica_that_stopped_replaying_is_refused(lab: Lab) -> None:
     assert re.search(r"us-west-2: its PostgreSQL of cluster main would lose up to \d+(\.\d+)? s", said), said
     assert "the strictest RPO is 11 s" in said
     assert "Let the replica catch up" in said
+
+
+def test_an_approval_is_void_once_what_was_approved_has_changed(lab: Lab) -> None:
+    """The hash of the preview, then a record that somebody changes, then the hash of the plan as it is then.
+
+    Nobody confirms here, so that a plan whose approval is accepted stops at the next question.
+    """
+    name = "approval.test"
+    tiers = {
+        1: {"rto_seconds": 3600, "rpo_seconds": 900, "approval": "required"},
+        3: {"rto_seconds": 86400, "rpo_seconds": 900},
+    }
+    given: dict[str, Any] = {"dr_mode": "incident", "dr_tiers": tiers}
+
+    def change(state: dict[str, Any]) -> None:
+        state["zone"]["name"] = name
+
+    def preview() -> str:
+        run = lab.start("approval", "--check", "--diff", change=change, dr_accept_healthy_source="us-east-1", **given)
+        said = lab.finish(run)
+        assert run.returncode == 0, said
+        return re.findall(r"Plan hash: (\S+)", said)[0]
+
+    record = {"Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "127.0.0.9"}]}
+    with zone_of(lab, name, record):
+        first = preview()
+        assert preview() == first
+        said = lab.refused("approval", change=change, **given)
+        assert said.endswith(f"-e dr_approval={first}")
+    with zone_of(lab, name, {**record, "ResourceRecords": [{"Value": "127.0.0.8"}]}):
+        said = lab.refused("approval", change=change, dr_approval=first, **given)
+        assert f"records: api.{name}. A values 127.0.0.9 -> 127.0.0.8. Nothing was changed" in said
+        second = preview()
+        assert said.endswith(f"-e dr_approval={second}")
+        assert second != first
+        assert "Not confirmed" in lab.refused("approval", change=change, dr_approval=second, **given)
+        said = lab.refused("approval-of-another", change=change, dr_approval=second)
+        assert f"it was given for incident approval-{lab.state['id']}" in said
