@@ -146,7 +146,7 @@ def _registry(lab: Lab, region: str) -> None:
 
     def answers() -> bool:
         components.check_alive(lab, component)
-        connection = http.client.HTTPConnection(lab.address("registry", region), lab.port("registry"), timeout=2)
+        connection = http.client.HTTPConnection(lab.inner("registry", region), lab.port("registry"), timeout=2)
         try:
             connection.request("GET", f"/v2/{IMAGE}/manifests/{IMAGE_TAG}")
             return connection.getresponse().status == 200

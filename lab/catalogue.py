@@ -45,4 +45,9 @@ SERVICES = (
 
 #: kinds of component, in the order in which people read them
 SHARED_KINDS = ("witness", "aws", "resolver", "client", "observer")
-REGION_KINDS = ("postgres", "guard", "store", "registry", "kubernetes", "node", "loadbalancer")
+REGION_KINDS = ("border", "postgres", "guard", "store", "registry", "kubernetes", "node", "loadbalancer")
+
+
+def other(region: str) -> str:
+    """The other region."""
+    return REGIONS[1 - REGIONS.index(region)]

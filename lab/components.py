@@ -58,6 +58,8 @@ def address_of(lab: Lab, component: Component) -> str:
         return f"{lab.subnet}.{REGIONS.index(region or '') + 1}.10-11:{lab.port(kind)}"
     if kind in ("client", "observer", "guard", "node"):
         return ""
+    if kind == "border":
+        return lab.address(kind, region)
     return f"{lab.address(kind, region)}:{lab.port(kind)}"
 
 
@@ -175,7 +177,8 @@ def weed_binary(python: str) -> str:
 
 def _store_argv(lab: Lab, component: Component) -> list[str]:
     """SeaweedFS as one process: master, volume, filer and S3, on ports of its own (its sockets in /tmp bear them)."""
-    address = lab.address(component.kind, component.region)
+    kind, region = component.kind, component.region
+    address = lab.address(kind) if region is None else lab.inner(kind, region)
     ports = lab.stores(component.region)
     argv = [weed_binary(lab.python), "-logtostderr=true", "server", f"-ip={address}", f"-ip.bind={address}"]
     argv += [f"-dir={lab.state(component.kind, component.region)}", "-filer", "-s3", "-s3.iam=false"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lab.border_routes import border_config
 from lab.catalogue import CONTAINER_PORT, LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, REGIONS, SERVICES, ZONE
 from lab.keys import Keys, component_kubeconfig
 from lab.layout import POD_ADDRESS_START, Lab, write_json
@@ -88,16 +89,17 @@ def public_url(lab: Lab, host: str) -> str:
 
 
 def _observer(lab: Lab) -> dict[str, Any]:
-    regions = {region: postgres_options(lab, region, "dr_observer") for region in REGIONS}
+    # It sees everything: no border stands between it and a server.
+    regions = {region: postgres_options(lab, region, "dr_observer", seen_from=region) for region in REGIONS}
     for dsn in regions.values():
         dsn["dbname"] = dsn.pop("database")  # psycopg2's word for it
     return {"path": str(lab.observer_file), "regions": regions}
 
 
-def postgres_options(lab: Lab, region: str, user: str) -> dict[str, Any]:
-    """The collection's `postgres` option."""
+def postgres_options(lab: Lab, region: str, user: str, seen_from: str | None = None) -> dict[str, Any]:
+    """The collection's `postgres` option; ``seen_from`` is the region in which it is used, None for outside all."""
     return {
-        "host": lab.address("postgres", region),
+        "host": lab.reach("postgres", region, seen_from),
         "port": lab.port("postgres"),
         "user": user,
         "passfile": str(lab.passfile),
@@ -106,14 +108,19 @@ def postgres_options(lab: Lab, region: str, user: str) -> dict[str, Any]:
     }
 
 
+def _registry(address: str, lab: Lab) -> str:
+    return f"{address}:{lab.port('registry')}"
+
+
 def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
     number = REGIONS.index(region) + 1
     contexts = {"context": lab.context(region)}
     models = [f"{action}:{MODEL_BUCKET}" for action in ("Read", "List")]
     configs: dict[str, dict[str, Any]] = {
+        "border": border_config(lab, region),
         "store": _identities(keys, {"orchestrator": ["Admin"], region: models}),
         "registry": {
-            "host": lab.address("registry", region),
+            "host": lab.inner("registry", region),
             "port": lab.port("registry"),
             "store": str(lab.state("registry", region)),
         },
@@ -128,13 +135,15 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
             "capacity": {"cpu": str(os.cpu_count() or 1), "memory": "4Gi", "pods": "50"},
             "labels": {"topology.kubernetes.io/region": region},
             "namespaces": [service.name for service in SERVICES],
+            # images bear the public name; a pull stays inside
+            "mirrors": {_registry(lab.address("registry", region), lab): _registry(lab.inner("registry", region), lab)},
         },
         "loadbalancer": {
             "kubeconfig": str(component_kubeconfig(lab, region, "loadbalancer")),
             **contexts,
             "listeners": [
                 {
-                    "host": lab.address(service.name, region),
+                    "host": lab.inner(service.name, region),
                     "port": lab.port("loadbalancer"),
                     "namespace": service.name,
                     "selector": f"app={service.name}",
@@ -146,7 +155,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
     }
     if region not in lab.kubeconfigs:
         configs["kubernetes"] = {
-            "host": lab.address("kubernetes", region),
+            "host": lab.inner("kubernetes", region),
             "port": lab.port("kubernetes"),
             "state_directory": str(lab.state("kubernetes", region)),
             "tokens": keys.kubernetes_tokens(region),

@@ -93,7 +93,8 @@ class Keys:
 
     def _kubeconfig(self, lab: Lab, region: str, user: str) -> dict[str, object]:
         """A kubeconfig (JSON is YAML) with one context named after the region."""
-        server = f"http://{lab.address('kubernetes', region)}:{lab.port('kubernetes')}"
+        address = lab.reach("kubernetes", region, None if user == "orchestrator" else region)
+        server = f"http://{address}:{lab.port('kubernetes')}"
         return {
             "apiVersion": "v1",
             "kind": "Config",

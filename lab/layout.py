@@ -72,10 +72,31 @@ class Lab:
         return changed
 
     def address(self, kind: str, region: str | None = None) -> str:
-        """The address of a component or of a service's load balancer."""
+        """The public address of a component or of a service's load balancer: what those outside its region use."""
         if region is None:
             return f"{self.subnet}.0.{_SHARED_HOSTS[kind]}"
-        return f"{self.subnet}.{REGIONS.index(region) + 1}.{_REGION_HOSTS[kind]}"
+        return self._host(region, _REGION_HOSTS[kind])
+
+    def inner(self, kind: str, region: str) -> str:
+        """Where a component of a region really listens, behind the region's border."""
+        return self._host(region, _REGION_HOSTS[kind] + _INNER)
+
+    def outbound(self, kind: str, region: str) -> str:
+        """Inside a region: where its border leads to the witness, or to the other region's store or PostgreSQL."""
+        return self._host(region, _OUTBOUND_HOSTS[kind])
+
+    def entry(self, kind: str, region: str) -> str:
+        """At a region's edge: where the other region's border comes in."""
+        return self._host(region, _REGION_HOSTS[kind] + _ENTRY)
+
+    def reach(self, kind: str, region: str | None, seen_from: str | None = None) -> str:
+        """The address at which a component is reached from within a region, or from outside all regions (None)."""
+        if seen_from is None:
+            return self.address(kind, region)
+        return self.inner(kind, seen_from) if region == seen_from else self.outbound(kind, seen_from)
+
+    def _host(self, region: str, number: int) -> str:
+        return f"{self.subnet}.{REGIONS.index(region) + 1}.{number}"
 
     def port(self, kind: str) -> int:
         """The port of a kind of component, the same in both regions."""
@@ -85,9 +106,9 @@ class Lab:
         """The ports of one SeaweedFS: a region's, or the witness (None)."""
         return store_ports(self.subnet, 0 if region is None else REGIONS.index(region) + 1)
 
-    def store_url(self, region: str | None) -> str:
-        """Where S3 is."""
-        address = self.address("witness") if region is None else self.address("store", region)
+    def store_url(self, region: str | None, seen_from: str | None = None) -> str:
+        """Where S3 is: a region's, or the witness's (None), for whom is in a region or outside all (None)."""
+        address = self.reach("witness" if region is None else "store", region, seen_from)
         return f"http://{address}:{self.stores(region)['s3']}"
 
     @property
@@ -174,9 +195,12 @@ class Lab:
 
 
 _SHARED_HOSTS = {"witness": 2, "aws": 3, "authority": 53, "resolver": 54, "client": 100, "observer": 101}
-_REGION_HOSTS = {"postgres": 2, "store": 3, "registry": 4, "kubernetes": 5, "node": 6} | {
+_REGION_HOSTS = {"border": 1, "postgres": 2, "store": 3, "registry": 4, "kubernetes": 5, "node": 6} | {
     service.name: 10 + number for number, service in enumerate(SERVICES)
 }
+#: behind the border, and for the other region's border, everything has another host number: 42 and 82 for 2
+_INNER, _ENTRY = 40, 80
+_OUTBOUND_HOSTS = {"witness": 90, "store": 91, "postgres": 92}
 POD_ADDRESS_START = 100
 
 

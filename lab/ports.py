@@ -7,10 +7,11 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.listening import listening_addresses
 
 #: 127.20.0.0/16 to 127.79.0.0/16; tests take theirs above
 SUBNETS = range(20, 80)
@@ -18,8 +19,6 @@ SUBNETS = range(20, 80)
 STORE_PORTS = ("master", "volume", "filer", "s3", "master.grpc", "volume.grpc", "filer.grpc", "s3.grpc")
 STORE_PORT_BASE = 20000
 STORE_BLOCK = 32
-#: the state of a listening socket in /proc/net/tcp
-TCP_LISTEN = "0A"
 
 
 def claim_subnet(directory: Path, lab_id: str) -> str:
@@ -119,15 +118,4 @@ def _claim_path(number: int) -> Path:
 
 def _listeners(number: int) -> list[str]:
     """Addresses within 127.<number>.0.0/16 on which something listens."""
-    return [address for address in _listening_addresses() if address.startswith(f"127.{number}.")]
-
-
-def _listening_addresses() -> Iterator[str]:
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        next(table)
-        for line in table:
-            _, local, _, state, *_ = line.split()
-            if state != TCP_LISTEN:
-                continue
-            hexadecimal = local.partition(":")[0]
-            yield socket.inet_ntoa(bytes.fromhex(hexadecimal)[::-1])
+    return [address for address, _port in listening_addresses() if address.startswith(f"127.{number}.")]

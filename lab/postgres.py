@@ -110,7 +110,7 @@ def forget_dead_postmaster(lock_file: Path) -> None:
 
 def is_answering(lab: Lab, region: str) -> bool:
     """True when the server has started: it takes a connection or refuses one, rather than say that it is starting."""
-    argv = [str(lab.postgres_bin / "pg_isready"), "-q", "-t", "2", "-h", lab.address("postgres", region)]
+    argv = [str(lab.postgres_bin / "pg_isready"), "-q", "-t", "2", "-h", lab.inner("postgres", region)]
     argv += ["-p", str(lab.port("postgres")), "-d", "postgres", "-U", "dr_operator"]
     return subprocess.run(argv, check=False, env=environment(lab)).returncode == 0
 
@@ -139,11 +139,12 @@ def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:
     data = _empty_data_directory(lab, region)
     passfile = data.with_name("replication.pgpass")
     _write(lab, passfile, keys.passfile(["replicator"]))
-    server = {"address": lab.address("postgres", primary), "port": str(lab.port("postgres"))}
+    port = str(lab.port("postgres"))
     slot = slot_name(region)
-    _run(lab, "pg_basebackup", "-D", str(data), "-h", server["address"], "-p", server["port"], "-U", "replicator",
+    _run(lab, "pg_basebackup", "-D", str(data), "-h", lab.inner("postgres", primary), "-p", port, "-U", "replicator",
          "--no-password", "-X", "stream", "-C", "-S", slot, "-c", "fast", "--no-sync", passfile=passfile)  # fmt: skip
-    standby = STANDBY_SETTINGS.format(**server, passfile=passfile, region=region, slot=slot)
+    address = lab.reach("postgres", primary, seen_from=region)
+    standby = STANDBY_SETTINGS.format(address=address, port=port, passfile=passfile, region=region, slot=slot)
     _write_settings(lab, region, standby)
     _write(lab, data / "standby.signal", "")
 
@@ -167,7 +168,7 @@ def is_streaming(lab: Lab, primary: str, region: str) -> bool:
 @contextmanager
 def session(lab: Lab, region: str, database: str = "postgres", user: str = "postgres") -> Iterator[Any]:
     """A cursor on an autocommit connection. Raises LabError when the server does not let us in."""
-    options = postgres_options(lab, region, user)
+    options = postgres_options(lab, region, user, seen_from=region)
     try:
         connection = psycopg2.connect(
             host=options["host"], port=options["port"], user=user, dbname=database, passfile=options["passfile"],
@@ -196,7 +197,7 @@ def _empty_data_directory(lab: Lab, region: str) -> Path:
 
 
 def _write_settings(lab: Lab, region: str, more: str = "") -> None:
-    text = SETTINGS.format(address=lab.address("postgres", region), port=lab.port("postgres"), region=region)
+    text = SETTINGS.format(address=lab.inner("postgres", region), port=lab.port("postgres"), region=region)
     _write(lab, lab.postgres_data(region) / SETTINGS_FILE, text + more)
 
 

@@ -40,7 +40,7 @@ from lab.__main__ import main
 sys.exit(main())
 """
 #: started before anything else, because nothing of theirs depends on another
-FIRST = ("aws", "witness", "store", "kubernetes", "registry", "resolver")
+FIRST = ("border", "aws", "witness", "store", "kubernetes", "registry", "resolver")
 
 Report = Callable[[str], None]
 
@@ -156,9 +156,14 @@ def _ports(lab: Lab) -> dict[str, int]:
         if kind in ("aws", "authority", "resolver"):
             addresses = [lab.address(kind)]
         elif kind == "loadbalancer":
-            addresses = [lab.address(service.name, region) for service in SERVICES for region in REGIONS]
+            addresses = [
+                place(service.name, region)
+                for service in SERVICES
+                for region in REGIONS
+                for place in (lab.address, lab.inner)
+            ]
         else:
-            addresses = [lab.address(kind, region) for region in REGIONS]
+            addresses = [place(kind, region) for region in REGIONS for place in (lab.address, lab.inner)]
         ports[kind] = free_port(preferred, addresses)
     return ports
 

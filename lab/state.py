@@ -13,6 +13,7 @@ from lab.catalogue import (
     REGIONS,
     SERVICES,
     ZONE,
+    other,
 )
 from lab.components import address_of, region_components
 from lab.configs import postgres_options, public_url
@@ -70,10 +71,10 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
         "name": region,
         "kubernetes": {"kubeconfig": str(lab.kubeconfig(region)), "context": lab.context(region)},
         "postgres": postgres_options(lab, region, "dr_operator"),
-        "admin": postgres_options(lab, region, "postgres"),
+        "admin": postgres_options(lab, region, "postgres", seen_from=region),
         "guard": {
             "config": str(lab.guard_config(region)),
-            "postgres": postgres_options(lab, region, "dr_guard"),
+            "postgres": postgres_options(lab, region, "dr_guard", seen_from=region),
             "data_directory": str(data),
             "hba_file": str(data / "pg_hba.conf"),
             "start_argv": [*command, "postgres", region],
@@ -91,6 +92,17 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
                 "values": [lab.address(service.name, region)],
             }
             for service in SERVICES
+        },
+        "inner": {
+            "postgres": postgres_options(lab, region, "dr_operator", seen_from=region),
+            "s3": store_option(lab, f"models-{region}", region, MODEL_BUCKET, region, seen_from=region),
+        },
+        # where this region's servers reach the other region, through their border
+        "outbound": {
+            "postgres": {
+                "host": lab.reach("postgres", other(region), seen_from=region),
+                "port": lab.port("postgres"),
+            }
         },
         "components": [
             {"kind": component.kind, "address": address_of(lab, component)}

@@ -69,7 +69,7 @@ def _row(lab: Lab, component: Component) -> Row:
 
 def _postgres_state(lab: Lab, region: str) -> str:
     """Primary or standby, as an ordinary session finds it; fenced where no session is let in."""
-    argv = [str(lab.postgres_bin / "psql"), "-XAtq", "-w", "-h", lab.address("postgres", region), "-d", "postgres"]
+    argv = [str(lab.postgres_bin / "psql"), "-XAtq", "-w", "-h", lab.inner("postgres", region), "-d", "postgres"]
     argv += ["-p", str(lab.port("postgres")), "-U", "dr_observer", "-c", "SELECT pg_is_in_recovery()"]
     env = environment(lab) | {"PGPASSFILE": str(lab.passfile), "PGCONNECT_TIMEOUT": "2", "PGSSLMODE": "disable"}
     try:

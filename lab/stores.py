@@ -19,11 +19,16 @@ from lab.waiting import until
 _MAKING_CLIENT = threading.Lock()
 
 
-def store_option(lab: Lab, name: str, region: str | None, bucket: str, profile: str) -> dict[str, Any]:
-    """The collection's `store` option for a bucket of a region's store, or of the witness (None)."""
+def store_option(
+    lab: Lab, name: str, region: str | None, bucket: str, profile: str, seen_from: str | None = None
+) -> dict[str, Any]:
+    """The collection's `store` option for a bucket of a region's store, or of the witness (None).
+
+    ``seen_from`` is the region in which it is used; None for outside all regions.
+    """
     return {
         "name": name,
-        "endpoint_url": lab.store_url(region),
+        "endpoint_url": lab.store_url(region, seen_from),
         "bucket": bucket,
         "region": region or "us-east-1",
         "profile": profile,
@@ -73,7 +78,7 @@ def _ready_client(lab: Lab, component: Component, profile: str) -> Any:
 
 
 def _client(lab: Lab, component: Component, profile: str) -> Any:
-    options = store_option(lab, str(component), component.region, "", profile)
+    options = store_option(lab, str(component), component.region, "", profile, seen_from=component.region)
     with _MAKING_CLIENT:
         return aws.client("s3", {**options, "timeout": 15.0})
 

@@ -2,7 +2,8 @@
 
 FILE is JSON: ``node_name``, ``kubeconfig``, ``context`` (optional), ``pod_network``, ``pod_address_start``,
 ``directory``, ``python`` (the interpreter that containers find first on their PATH), ``capacity``, ``labels``
-(optional), ``namespaces`` (optional: whose pods it runs, else all); also ``lease_seconds``,
+(optional), ``namespaces`` (optional: whose pods it runs, else all), ``mirrors`` (optional: registries and where their
+images are pulled from instead); also ``lease_seconds``,
 ``backoff_initial_seconds`` and ``backoff_maximum_seconds``, which have the kubelet's values where they are left out.
 """
 

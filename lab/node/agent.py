@@ -33,7 +33,7 @@ class Agent:
         api_client = connect(config.kubeconfig, config.context)
         self._config = config
         self._cluster = Cluster(api_client)
-        images = ImageStore(config.directory / "images")
+        images = ImageStore(config.directory / "images", config.mirrors)
         self._services = Services(config, images, References(self._cluster))
         self._registration = Registration(self._cluster, config)
         self._addresses = AddressPool(config.pod_network, config.pod_address_start)

@@ -32,6 +32,8 @@ class Config:
     labels: dict[str, str] = field(default_factory=dict)
     #: run pods of these namespaces only, None for all: a cluster's own daemons are no processes for this machine
     namespaces: frozenset[str] | None = None
+    #: registry in an image's name, where its images are pulled from: {"images.example:5000": "10.0.0.4:5000"}
+    mirrors: dict[str, str] = field(default_factory=dict)
     lease_seconds: int = 12
     backoff_initial_seconds: float = 10.0
     backoff_maximum_seconds: float = 300.0
@@ -70,6 +72,7 @@ class Config:
             capacity={str(key): str(value) for key, value in document["capacity"].items()},
             labels={str(key): str(value) for key, value in document.get("labels", {}).items()},
             namespaces=frozenset(map(str, document["namespaces"])) if "namespaces" in document else None,
+            mirrors={str(key): str(value) for key, value in document.get("mirrors", {}).items()},
             lease_seconds=int(document.get("lease_seconds", cls.lease_seconds)),
             backoff_initial_seconds=float(document.get("backoff_initial_seconds", cls.backoff_initial_seconds)),
             backoff_maximum_seconds=float(document.get("backoff_maximum_seconds", cls.backoff_maximum_seconds)),

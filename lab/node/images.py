@@ -11,6 +11,7 @@ import platform
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ class Image:
 class ImageStore:
     """The images on this node."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, mirrors: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._mirrors = mirrors or {}
         self._by_name = directory / "names"
         self._by_digest = directory / "sha256"
         for path in (self._by_name, self._by_digest):
@@ -111,7 +113,7 @@ class ImageStore:
     def _manifest(self, reference: Reference, wanted: str) -> tuple[str, dict[str, Any]]:
         """The manifest for this machine, and its digest; an index leads to the one of its platform."""
         accept = ", ".join(MANIFEST_TYPES + INDEX_TYPES)
-        data, kind = self._fetch(f"{reference.base_url}/manifests/{wanted}", accept)
+        data, kind = self._fetch(f"{self._url(reference)}/manifests/{wanted}", accept)
         digest = _digest_of(data)
         if wanted.startswith("sha256:") and digest != wanted:
             raise PullError(f"the manifest's digest is {digest}, not {wanted}")
@@ -133,11 +135,15 @@ class ImageStore:
         (directory / "config.json").write_bytes(self._blob(reference, manifest["config"]))
 
     def _blob(self, reference: Reference, digest: str) -> bytes:
-        data, _ = self._fetch(f"{reference.base_url}/blobs/{digest}", "*/*")
+        data, _ = self._fetch(f"{self._url(reference)}/blobs/{digest}", "*/*")
         actual = _digest_of(data)
         if actual != digest:
             raise PullError(f"the digest of blob {digest} is {actual}")
         return data
+
+    def _url(self, reference: Reference) -> str:
+        """Where the image is pulled from: its registry, or the mirror that stands for it."""
+        return reference.base_url(self._mirrors.get(reference.registry, reference.registry))
 
     def _fetch(self, url: str, accept: str) -> tuple[bytes, str]:
         try:

@@ -33,11 +33,10 @@ class Reference:
             raise InvalidImageName(f"{text!r} names no image: it must read registry/name[:tag][@sha256:digest]")
         return cls(match["registry"], match["name"], match["tag"] or "latest", match["digest"])
 
-    @property
-    def base_url(self) -> str:
-        """The registry's API. Loopback speaks HTTP, as with other container runtimes; all others HTTPS."""
-        host = self.registry.partition(":")[0]
-        return f"{'http' if _is_loopback(host) else 'https'}://{self.registry}/v2/{self.name}"
+    def base_url(self, registry: str) -> str:
+        """The image at a registry's API. Loopback speaks HTTP, as with other container runtimes; all others HTTPS."""
+        host = registry.partition(":")[0]
+        return f"{'http' if _is_loopback(host) else 'https'}://{registry}/v2/{self.name}"
 
     @property
     def manifest(self) -> str:

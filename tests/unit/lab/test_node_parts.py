@@ -27,7 +27,7 @@ DIGEST = "sha256:" + "a" * 64
 )
 def test_image_names(text: str, url: str, wanted: str) -> None:
     reference = Reference.parse(text)
-    assert (reference.base_url, reference.manifest) == (url, wanted)
+    assert (reference.base_url(reference.registry), reference.manifest) == (url, wanted)
 
 
 @pytest.mark.parametrize("text", ["web", "web:1", "library/web", "host:1/Web", "host:1/web@sha256:1", "", "a.b/../web"])
