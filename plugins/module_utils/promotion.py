@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import typing as t
 
+from . import needs
 from .clock import Deadline, Wait, to_iso, utc_now
 from .connections import lease_option, postgres_option, record_option
 from .errors import RecoveryError, Refused, TimedOut, Unreachable
@@ -35,6 +36,7 @@ SPECIFICATION = Specification(
         "wait_timeout": {"type": "int", "default": 60},
         "record": record_option(),
     },
+    needs=needs.all_of(needs.postgres(), needs.lease(), needs.recorded()),
 )
 
 #: insufficient_privilege; object_not_in_prerequisite_state, which says that it is no standby any more
@@ -244,6 +246,9 @@ class Promotion:
         }
         if self.planned:
             evidence.update(planned=True, shutdown_lsn=self.shutdown_lsn)
+            if self.changed and not self.check_mode:
+                basis = f"{self.region} had replayed {self.subject}'s shutdown checkpoint at {self.shutdown_lsn}"
+                evidence.update(loss_bound={"seconds": 0.0, "predicted": False, "basis": basis})
         if self.accepted:
             evidence.update(acceptance=self.acceptance, loss_bound_seconds=self.loss_bound)
         if self.check_mode:

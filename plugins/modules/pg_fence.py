@@ -50,7 +50,8 @@ options:
     description:
       - For a switchover, which loses nothing. The subject's guard stops its server in order, so that the standby gets
         all that was committed, and V(fenced) waits for the guard's own receipt, which says how far the server had
-        written.
+        written. Where O(postgres) is given, the server is asked for a checkpoint before the claim, which keeps the
+        shutdown short; the role needs C(pg_checkpoint) for it.
     type: bool
     default: false
   postgres:

@@ -14,6 +14,8 @@ $roles$;
 ALTER ROLE dr_guard INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 ALTER ROLE dr_operator INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 GRANT pg_monitor TO dr_guard, dr_operator;
+-- Before a switchover, so that the shutdown, during which nobody serves, is short.
+GRANT pg_checkpoint TO dr_operator;
 
 CREATE SCHEMA IF NOT EXISTS dr;
 -- How far the primary had written (lsn) at which time of the witness's clock (written_at, a lower bound).
