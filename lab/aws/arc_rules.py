@@ -19,13 +19,13 @@ def check(state: ArcState, wanted: Mapping[str, bool], overridden: Collection[st
     """Raise ConflictException for the first rule that forbids setting these controls so.
 
     An assertion rule looks at the states after the change, a gating rule at its gating controls before it. Neither
-    allows a change within its wait period after the last one.
+    allows any request within its wait period after the last change.
     """
     for rule in state.rules.values():
         guarded = rule.controls if rule.kind == "ASSERTION" else rule.targets
         if rule.arn in overridden or not set(guarded) & set(wanted):
             continue
-        _check_wait(state, rule, guarded, wanted, now)
+        _check_wait(state, rule, guarded, now)
         if rule.kind == "ASSERTION":
             states = [wanted.get(arn, state.controls[arn].on) for arn in rule.controls]
             cause = "the asserted routing controls would not meet its criterion"
@@ -36,12 +36,9 @@ def check(state: ArcState, wanted: Mapping[str, bool], overridden: Collection[st
             raise _violated(rule, cause)
 
 
-def _check_wait(
-    state: ArcState, rule: SafetyRule, guarded: Sequence[str], wanted: Mapping[str, bool], now: float
-) -> None:
-    changes = any(state.controls[arn].on != on for arn, on in wanted.items() if arn in guarded)
+def _check_wait(state: ArcState, rule: SafetyRule, guarded: Sequence[str], now: float) -> None:
     last = max((state.controls[arn].changed for arn in guarded), default=0.0)
-    if changes and now - last < rule.wait_ms / 1000:
+    if now - last < rule.wait_ms / 1000:
         raise _violated(rule, f"its wait period of {rule.wait_ms} ms after the last change is not over")
 
 

@@ -174,7 +174,8 @@ def test_a_wait_period_keeps_states_from_flapping(aws: LabAws) -> None:
     cluster.update_routing_control_state(RoutingControlArn=WEST, RoutingControlState="On")
     told = refusal(cluster.update_routing_control_state, RoutingControlArn=EAST, RoutingControlState="Off")
     assert "wait period" in told["Message"]
-    cluster.update_routing_control_state(RoutingControlArn=WEST, RoutingControlState="On")  # changes nothing
+    again = refusal(cluster.update_routing_control_state, RoutingControlArn=WEST, RoutingControlState="On")
+    assert again["Code"] == "ConflictException", "any request, also one that would change nothing"
     assert states(aws)["api-us-east-1"] == "On"
 
 
