@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ansible.module_utils.basic import AnsibleModule
 
 from .errors import RecoveryError
+from .needs import Needs
 
 Params = dict[str, t.Any]
 Result = dict[str, t.Any]
@@ -20,7 +21,7 @@ Result = dict[str, t.Any]
 
 @dataclass(frozen=True)
 class Specification:
-    """What a module takes. The fields are AnsibleModule's own arguments."""
+    """What a module takes, as AnsibleModule's own arguments, and which APIs it asks (None: that is not declared)."""
 
     argument_spec: dict[str, t.Any]
     mutually_exclusive: list[t.Any] = field(default_factory=list)
@@ -28,6 +29,7 @@ class Specification:
     required_one_of: list[t.Any] = field(default_factory=list)
     required_if: list[t.Any] = field(default_factory=list)
     required_by: dict[str, t.Any] = field(default_factory=dict)
+    needs: Needs | None = None
 
     def rules(self) -> dict[str, t.Any]:
         """Everything but the options themselves, as AnsibleModule and validate_argument_spec take it."""

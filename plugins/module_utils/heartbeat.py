@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from . import needs
 from .clock import Wait
 from .concurrently import ask_all
 from .connections import lease_option, postgres_option, record_option
@@ -19,6 +20,22 @@ from .heartbeat_bound import LeaseNow, Target, loss_bound, unknown
 from .heartbeat_round_trip import RoundTrip
 from .heartbeat_servers import Answer, Server, ask
 from .lease import Lease, LeaseView
+
+
+def _servers(options: t.Mapping[str, t.Any]) -> list[needs.Need]:
+    """Declare the servers; one that does not answer is part of what is observed, unless it is the target."""
+    why = "its silence is part of what is observed"
+    return [
+        needs.Need(
+            "PostgreSQL",
+            needs.DATA,
+            f"servers[{number}].postgres",
+            one["postgres"],
+            tolerated=why if options["state"] == "observed" and one["region"] != options.get("target") else "",
+        )
+        for number, one in enumerate(options["servers"])
+    ]
+
 
 SPECIFICATION = Specification(
     argument_spec={
@@ -39,6 +56,7 @@ SPECIFICATION = Specification(
         "record": record_option(),
     },
     required_by={"target": ["lease"]},
+    needs=needs.all_of(_servers, needs.lease(), needs.recorded()),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import needs
 from .clock import Deadline
 from .connections import lease_option
 from .errors import Refused
@@ -35,6 +36,7 @@ SPECIFICATION = Specification(
             },
         },
     },
+    needs=needs.lease(),
 )
 
 #: How often a write is decided anew because somebody, this run's keeper too, wrote in between.

@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import asdict
 from pathlib import Path
 
+from . import needs
 from .connections import store_option
 from .errors import RecoveryError, failed
 from .execution import Params, Result, Specification
@@ -42,6 +43,7 @@ SPECIFICATION = Specification(
         "token": {"type": "int", "no_log": False},
     },
     required_if=[("state", "appended", ("phase", "step"))],
+    needs=needs.store(),
 )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import needs
 from .connections import record_option
 from .errors import RecoveryError, Refused
 from .execution import Params, Result, Specification
@@ -49,6 +50,7 @@ SPECIFICATION = Specification(
         "required": {"type": "bool", "default": False},
         "record": record_option(),
     },
+    needs=needs.recorded(),
 )
 
 

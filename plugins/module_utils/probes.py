@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import typing as t
 
+from . import needs
 from .clock import Wait, to_iso, utc_now
 from .connections import postgres_option, record_option
 from .errors import RecoveryError, Refused, failed
 from .execution import Params, Result, Specification
 from .probes_model import FAILED, PASSED, UNVERIFIED, Check, Finding, parse_check, parse_points
+from .probes_needs import asked, reported_only
 from .probes_run import Round
 from .probes_verdict import by_service, judge, worst
 
@@ -75,6 +77,7 @@ SPECIFICATION = Specification(
         "required": {"type": "bool", "default": True},
         "record": record_option(),
     },
+    needs=needs.all_of(needs.tolerating(asked, reported_only, "what it finds is reported only"), needs.recorded()),
 )
 
 _SKIPPED = Finding(UNVERIFIED, "not asked in check mode: it writes")

@@ -13,6 +13,7 @@ import os
 import typing as t
 from pathlib import Path
 
+from . import needs
 from .connections import store_option
 from .errors import RecoveryError, failed
 from .execution import Params, Result, Specification
@@ -33,6 +34,7 @@ SPECIFICATION = Specification(
         "objectives": {"type": "dict"},
         "output": {"type": "path"},
     },
+    needs=needs.store(),
 )
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from . import needs
 from .clock import Deadline, Wait
 from .connections import aws_option, record_option
 from .dns_observation import Observation, Server, look, wait_for
@@ -49,6 +50,16 @@ _SERVER: dict[str, t.Any] = {
     "port": {"type": "int", "default": 53},
 }
 
+_AUTHORITY = needs.each("DNS", needs.DATA, "name_servers", "address")
+
+
+def _api(options: t.Mapping[str, t.Any]) -> list[needs.Need]:
+    """Declare Route 53's control plane, which reads and changes records; where none is named, nobody is asked."""
+    if not options["records"]:
+        return []
+    return [needs.Need("Route 53", needs.CONTROL, "aws", options.get("aws") or {}, home=needs.ROUTE53_HOME)]
+
+
 SPECIFICATION = Specification(
     argument_spec={
         "aws": aws_option(),
@@ -68,6 +79,7 @@ SPECIFICATION = Specification(
         "wait_resolvers_timeout": {"type": "float", "default": 180.0},
         "record": record_option(),
     },
+    needs=needs.all_of(_api, needs.each("DNS", needs.DATA, "resolvers", "address"), _AUTHORITY, needs.recorded()),
 )
 
 

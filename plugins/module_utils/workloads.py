@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import needs
 from .clock import Wait
 from .connections import kubernetes_option, record_option
 from .errors import RecoveryError, Refused, failed
@@ -37,6 +38,13 @@ _REGISTRY = {
     "timeout": {"type": "float", "default": 5.0},
 }
 
+
+def _registries(options: t.Mapping[str, t.Any]) -> list[needs.Need]:
+    """Declare the registries of the images that are asked for; those of the pods are the catalogue's."""
+    images = {image for one in options["workloads"] for image in (one.get("images") or {}).values()}
+    return [needs.Need("registry", needs.DATA, "workloads.images", image) for image in sorted(images)]
+
+
 SPECIFICATION = Specification(
     argument_spec={
         "kubernetes": kubernetes_option(),
@@ -55,6 +63,7 @@ SPECIFICATION = Specification(
         "wait_timeout": {"type": "float", "default": 120.0},
         "record": record_option(),
     },
+    needs=needs.all_of(needs.kubernetes(), _registries, needs.recorded()),
 )
 
 
