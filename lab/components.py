@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import conditions
 from lab.account import credentials
 from lab.catalogue import REGION_KINDS, REGIONS, SHARED_KINDS
 from lab.errors import LabError
@@ -101,13 +102,14 @@ def start(lab: Lab, component: Component) -> ProcessId:
     running = process_of(lab, component)
     if running is not None:
         return running
-    process = launch(
-        argv_of(lab, component),
-        cwd=REPOSITORY if component.kind != "postgres" else Path("/"),
-        env=environment(lab, component.kind),
-        log=lab.log(component.kind, component.region),
-        account=credentials(lab.account) if component.kind == "postgres" else None,
-    )
+    with conditions.disk(lab, component.kind, component.region):
+        process = launch(
+            argv_of(lab, component),
+            cwd=REPOSITORY if component.kind != "postgres" else Path("/"),
+            env=environment(lab, component.kind) | conditions.clock(lab, component.kind, component.region),
+            log=lab.log(component.kind, component.region),
+            account=credentials(lab.account) if component.kind == "postgres" else None,
+        )
     write_json(_record(lab, component), {**process.to_json(), "component": str(component)}, 0o644)
     return process
 
@@ -145,8 +147,9 @@ def stop(lab: Lab, components: Iterable[Component]) -> list[ProcessId]:
         if process is not None:
             asked[process] = STOP_SIGNALS.get(component.kind, signal.SIGTERM)
     everyone = family(asked)
-    for process, number in asked.items():
+    for process in everyone:  # a frozen one could not end
         process.send(signal.SIGCONT)
+    for process, number in asked.items():
         process.send(number)
     left = wait_for_end(everyone, STOP_GRACE_SECONDS)
     return terminate(left, 0)

@@ -122,23 +122,27 @@ def marked(variable: str, value: str) -> list[ProcessId]:
     return found
 
 
+def freeze_at_once(roots: Iterable[ProcessId]) -> list[ProcessId]:
+    """SIGSTOP the processes and all their descendants, also those that are born meanwhile; who they are."""
+    frozen: dict[int, ProcessId] = {}
+    starts = list(roots)
+    while fresh := [one for one in family([*starts, *frozen.values()]) if one.pid not in frozen]:
+        for one in fresh:
+            one.send(signal.SIGSTOP)
+            frozen[one.pid] = one
+    return list(frozen.values())
+
+
 def kill_at_once(roots: Iterable[ProcessId]) -> list[ProcessId]:
     """SIGKILL the processes and all their descendants as a power failure would; who they were.
 
     They are frozen first, so that none starts another or sees its peer die before all are dead.
     """
-    frozen: dict[int, ProcessId] = {}
-    while True:
-        fresh = [one for one in family([*roots, *frozen.values()]) if one.pid not in frozen]
-        if not fresh:
-            break
-        for one in fresh:
-            one.send(signal.SIGSTOP)
-            frozen[one.pid] = one
-    for one in frozen.values():
+    frozen = freeze_at_once(roots)
+    for one in frozen:
         one.send(signal.SIGKILL)
-    wait_for_end(frozen.values(), 10)
-    return list(frozen.values())
+    wait_for_end(frozen, 10)
+    return frozen
 
 
 def terminate(processes: Iterable[ProcessId], grace: float, number: int = signal.SIGTERM) -> list[ProcessId]:

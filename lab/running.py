@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 
-from lab import components, postgres
+from lab import components, conditions, postgres
 from lab.components import GUARD_MODULE, Component, environment
 from lab.errors import LabError
 from lab.layout import REPOSITORY, Lab, locked
@@ -50,8 +50,8 @@ def _restart_guard(lab: Lab, component: Component) -> None:
 def _pre_start(lab: Lab, region: str) -> None:
     argv = [lab.python, "-m", GUARD_MODULE, "pre-start", "--config", str(lab.guard_config(region))]
     done = subprocess.run(
-        argv, cwd=REPOSITORY, env=environment(lab), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=PRE_START_SECONDS, check=False,
+        argv, cwd=REPOSITORY, env=environment(lab) | conditions.clock(lab, "guard", region),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PRE_START_SECONDS, check=False,
     )  # fmt: skip
     with lab.log("guard", region).open("a") as log:
         log.write(done.stdout + done.stderr)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lab.components import Component, address_of, all_components, environment, is_fenced, process_of
-from lab.faults import hit
+from lab.faults import frozen, hit
 from lab.layout import Lab
 
 COLUMNS = ("component", "region", "address", "pid", "state")
@@ -58,7 +58,9 @@ def table(status: dict[str, Any]) -> str:
 def _row(lab: Lab, component: Component) -> Row:
     process = process_of(lab, component)
     if process is None:
-        state = "broken" if hit(lab, component) else "stopped, fenced" if is_fenced(lab, component) else "dead"
+        state = "stopped, fenced" if is_fenced(lab, component) else "broken" if hit(lab, component) else "dead"
+    elif frozen(lab, component):
+        state = "frozen"
     else:
         state = (
             _postgres_state(lab, component.region) if component.kind == "postgres" and component.region else "running"

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from lab.aws.arc import RecoveryControl
 from lab.aws.arc_wire import CONFIG_SERVICE, json_error, speaks_json
 from lab.aws.errors import ApiError
-from lab.aws.faults import Faults
+from lab.aws.faults import Faults, Swallowed
 from lab.aws.signature import SignedRequest, Verifier
 from lab.aws.wire import Route53Wire, error_response
 
@@ -64,6 +64,8 @@ class Application:
             return self._route53.respond(request) if caller.service == "route53" else self._moto
         except ApiError as error:
             return _error_for(request, error)
+        except Swallowed:
+            raise
         except Exception as error:
             log.exception("Failed to answer %s %s", request.method, request.path)
             return _error_for(request, ApiError("InternalFailure", f"{type(error).__name__}: {error}", 500))

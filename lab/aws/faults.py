@@ -1,4 +1,4 @@
-"""Faults that a drill switches on: errors, latency and slow propagation, by AWS service."""
+"""Faults that a drill switches on: errors, latency, silence and slow propagation, by AWS service."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ ERRORS = {
 }
 
 
+class Swallowed(ConnectionAbortedError):
+    """The request is not to be answered: the HTTP server closes its connection without a word."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What goes wrong with one service. ``insync_seconds`` overrides how long Route 53 changes stay PENDING."""
 
     error: str | None = None
+    #: take requests and never answer them
+    blackhole: bool = False
     latency_seconds: float = 0.0
     insync_seconds: float | None = None
 
@@ -31,6 +37,8 @@ class Fault:
         fault = cls(**data)
         if fault.error is not None and fault.error not in ERRORS:
             raise ValueError(f"{service}: error must be null or one of {', '.join(ERRORS)}, not {fault.error!r}")
+        if not isinstance(fault.blackhole, bool):
+            raise ValueError(f"{service}: blackhole must be true or false, not {fault.blackhole!r}")
         for key in ("latency_seconds", "insync_seconds"):
             value = getattr(fault, key)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
@@ -46,6 +54,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._by_service: dict[str, Fault] = {"route53": NO_FAULT}
 
     def replace(self, data: Any) -> None:
@@ -55,6 +64,7 @@ class Faults:
         faults = {service: Fault.from_dict(service, value) for service, value in data.items()}
         with self._lock:
             self._by_service = {"route53": NO_FAULT, **faults}
+            self._changed.notify_all()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The faults in force as plain data."""
@@ -67,8 +77,12 @@ class Faults:
             return self._by_service.get(service, NO_FAULT)
 
     def strike(self, service: str) -> None:
-        """Do to a request what the fault says: wait, then perhaps raise ApiError."""
+        """Do to a request what the fault says: wait, then perhaps raise ApiError; or Swallowed, once it closes."""
         fault = self.of(service)
+        if fault.blackhole:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._by_service.get(service, NO_FAULT).blackhole)
+            raise Swallowed(f"a request to {service} went into the black hole")
         if fault.latency_seconds:
             time.sleep(fault.latency_seconds)
         if fault.error is not None:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from lab.components import Component
 from lab.errors import LabError
-from lab.faults import region
+from lab.faults import aws, clock, disk, processes, region, replay, witness
 from lab.faults.fault import Fault
 from lab.layout import Lab
 
-FAULTS: dict[str, Fault] = {**region.FAULTS}
+FAULTS: dict[str, Fault] = {
+    **region.FAULTS,
+    **processes.FAULTS,
+    **disk.FAULTS,
+    **clock.FAULTS,
+    **replay.FAULTS,
+    **aws.FAULTS,
+    **witness.FAULTS,
+}
 
 
 def break_lab(lab: Lab, name: str, subject: str) -> str:
-    """Bring the fault about; what was done. Raises LabError for an unknown fault or subject."""
+    """Bring the fault about; what was done. Raises LabError for an unknown fault or subject, or one that cannot be."""
     fault = find(name, subject)
     if subject in lab.faults.get(name, []):
         return f"{name} {subject} is broken already"
     changed = lab.with_fault(name, subject, True)
-    return fault.break_it(changed, subject)
+    try:
+        return fault.break_it(changed, subject)
+    except LabError:
+        changed.with_fault(name, subject, False)
+        raise
 
 
 def heal_lab(lab: Lab, name: str, subject: str) -> str:
@@ -38,6 +50,12 @@ def find(name: str, subject: str) -> Fault:
     if subject not in fault.subjects:
         raise LabError(f"Failed to apply {name} to {subject}: choose one of {', '.join(fault.subjects)}.")
     return fault
+
+
+def frozen(lab: Lab, component: Component) -> bool:
+    """Whether a fault in force keeps the component from doing anything, alive as it is."""
+    subjects = lab.faults.get(processes.NAME, [])
+    return any(processes.component_of(one) == component for one in subjects)
 
 
 def hit(lab: Lab, component: Component) -> bool:
