@@ -248,7 +248,7 @@ class Promotion:
             evidence.update(planned=True, shutdown_lsn=self.shutdown_lsn)
             if self.changed and not self.check_mode:
                 basis = f"{self.region} had replayed {self.subject}'s shutdown checkpoint at {self.shutdown_lsn}"
-                evidence.update(loss_bound={"seconds": 0.0, "predicted": False, "basis": basis})
+                evidence.update(loss_bound={"seconds": 0.0, "proven": True, "predicted": False, "basis": basis})
         if self.accepted:
             evidence.update(acceptance=self.acceptance, loss_bound_seconds=self.loss_bound)
         if self.check_mode:

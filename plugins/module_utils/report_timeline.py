@@ -106,13 +106,16 @@ def acceptances(events: t.Sequence[Event]) -> list[Event]:
 def loss_bound(events: t.Sequence[Event]) -> dict[str, t.Any] | None:
     """Return the loss bound that was stated: observed rather than predicted, the latest of each subject, the largest.
 
-    None when none was stated; `seconds` may be None: stated as unknown.
+    One that is `proven`, as after a switchover, stands against every estimate of the same subject. None when none was
+    stated; `seconds` may be None: stated as unknown.
     """
     latest: dict[tuple[bool, str], dict[str, t.Any]] = {}
     for event in events:
         for bound in _bounds(event.data.get("evidence")):
             subject = str(bound.get("subject") or bound.get("database") or event.data.get("item") or "")
-            latest[bool(bound.get("predicted")), subject] = {**bound, "event": event.seq}
+            key = bool(bound.get("predicted")), subject
+            if bound.get("proven") or not latest.get(key, {}).get("proven"):
+                latest[key] = {**bound, "event": event.seq}
     observed = [bound for (predicted, _subject), bound in latest.items() if not predicted]
     stated = observed or list(latest.values())
     if not stated:

@@ -198,6 +198,12 @@ def bound(seconds: float | None, **more: Any) -> Change:
     )
 
 
+def proven(story: Story) -> None:
+    """A switchover: what was proven stands, whatever is estimated afterwards."""
+    bound(0.0, proven=True)(story)
+    bound(1000.0)(story)
+
+
 JUDGED: list[tuple[str, Change, str, str]] = [
     ("RTO missed", services(started=-5, ended=3596), "failed", "RTO missed: 3601 s, the objective is 3600 s"),
     ("RPO missed", services(rpo=901.0), "failed", "RPO missed: 901 s"),
@@ -212,6 +218,7 @@ JUDGED: list[tuple[str, Change, str, str]] = [
     ("observer never looked", measured("observer.rounds", 0), "unverified", "Nobody observed"),
     ("a larger bound stated later", bound(1000.0), "passed", "The stated bound of the loss is 1000 s"),
     ("two databases, the larger bound", bound(0.5, subject="other"), "passed", ""),
+    ("a bound that was proven", proven, "failed", "the stated bound is 0 s"),
     ("bound unknown", bound(None), "failed", "no bound of the loss was stated"),
     ("no measurement", no_measurement, "unverified", "no client-side record"),
     ("tampered ledger", tampered, "failed", "The chain is broken: event 5 (local)"),
