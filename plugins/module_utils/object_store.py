@@ -136,6 +136,10 @@ class ObjectStore:
         # To If-Match where nothing is S3 answers 404.
         return self._call("write", key, "put_object", PreconditionFailed, **arguments)["ETag"]
 
+    def delete(self, key: str, *, match: str) -> None:
+        """Remove the object if it still has that ETag. Raises PreconditionFailed."""
+        self._call("remove", key, "delete_object", PreconditionFailed, IfMatch=match)
+
     def keys(self, prefix: str = "") -> list[str]:
         """Return all keys below `prefix`, sorted, without the store's own prefix."""
         found: list[str] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from . import needs
 from .arc_cluster import Cluster, Control, RuleViolated
 from .arc_controls import Planned, Wanted, batches, plan, states
 from .arc_safety import RULE, Overrides, Rule, text_for
@@ -31,6 +32,23 @@ _CONTROL: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["On", "Off"]},
 }
 
+
+def _endpoints(options: t.Mapping[str, t.Any]) -> list[needs.Need]:
+    """Declare the cluster's endpoints, a region each, of which any one does."""
+    return [
+        needs.Need(
+            "ARC",
+            needs.DATA,
+            f"endpoints[{number}]",
+            one["endpoint"],
+            region=one["region"],
+            group="endpoints of the cluster",
+            quorum=1,
+        )
+        for number, one in enumerate(options["endpoints"])
+    ]
+
+
 SPECIFICATION = Specification(
     argument_spec={
         "aws": aws_option(),
@@ -51,6 +69,12 @@ SPECIFICATION = Specification(
         **names_options(),
         "record": record_option(),
     },
+    needs=needs.all_of(
+        _endpoints,
+        needs.each("DNS", needs.DATA, "resolvers", "address"),
+        needs.each("DNS", needs.DATA, "name_servers", "address"),
+        needs.recorded(),
+    ),
 )
 
 
