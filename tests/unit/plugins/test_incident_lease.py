@@ -175,9 +175,9 @@ def test_a_dead_runs_worker_still_counts(call: Call, processes: Any) -> None:
     process.kill()
     process.wait()
     try:
-        refused = call("held", alice())
+        refused = call("held", alice(), ttl=0.2)
         assert refused["failed"]
-        assert name(dead) in refused["msg"]
+        assert f"{name(dead)} (token 1) ended, and its worker (process {worker})" in refused["msg"]
     finally:
         os.kill(worker, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{worker}").exists() or "\nState:\tZ" in _status(worker), "the worker's end")
