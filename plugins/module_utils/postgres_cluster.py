@@ -127,25 +127,23 @@ class Cluster:
             raise Refused(failed("find", f"PostgreSQL's program {name}", f"not in {', '.join(places)}", remedy))
         return found
 
-    def as_owner(self, passfile: str | None = None) -> dict[str, t.Any]:
+    def as_owner(self) -> dict[str, t.Any]:
         """Return subprocess's arguments for a program that runs as the owner, with nothing of our environment."""
         env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC", "HOME": str(self.data)}
-        if passfile:
-            env["PGPASSFILE"] = passfile
         given: dict[str, t.Any] = {"env": env, "cwd": "/", "stdin": subprocess.DEVNULL}
         if os.geteuid() == 0 and self.uid != 0:
             given.update(user=self.uid, group=self.gid, extra_groups=[])
         return given
 
     def run(
-        self, name: str, *arguments: str, timeout: float = 60.0, check: bool = True, passfile: str | None = None
+        self, name: str, *arguments: str, timeout: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run one program to its end, at most `timeout` seconds. With `check` an error of its is an error of ours."""
         command = [self.program(name), *arguments]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout,
-                **self.as_owner(passfile),
+                **self.as_owner(),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise RecoveryError(failed("run", f"{name} on {self.data}", f"no end within {timeout:g} s")) from None

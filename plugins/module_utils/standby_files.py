@@ -49,24 +49,32 @@ def set_aside(data: Path, saved: Path) -> None:
     sync(saved)
 
 
-def set_logs_aside(data: Path, saved: Path) -> None:
-    """Move the logs, so that pg_rewind does not replace them by the source's."""
-    for name in _LOGS:
-        if (data / name).is_dir():
+def take_out(data: Path, saved: Path) -> None:
+    """Take what was set aside out of the data directory: pg_rewind would have to replace it, and may not be able to."""
+    for name in own_entries(data):
+        if name in _LOGS:
             (data / name).rename(saved / name)
+        else:
+            remove(data / name)
+
+
+def _put_logs_back(saved: Path, data: Path) -> None:
+    """Give the data directory the logs that were moved away, in place of the source's."""
+    for name in _LOGS:
+        if (saved / name).is_dir():
+            remove(data / name)
+            (saved / name).rename(data / name)
 
 
 def put_back(saved: Path, data: Path) -> list[str]:
     """Give the data directory the files that were set aside in place of the source's; return their names."""
+    _put_logs_back(saved, data)
     names = sorted(os.listdir(saved))
     for name in own_entries(data):
         if name not in names and name not in _LOGS:
             remove(data / name)
     for name in names:
-        if name in _LOGS:
-            remove(data / name)
-            (saved / name).rename(data / name)
-        elif not (data / name).is_dir() or (data / name).is_symlink():
+        if not (data / name).is_dir() or (data / name).is_symlink():
             _copy(saved / name, data / f"{name}.dr-new")
             (data / f"{name}.dr-new").replace(data / name)
         else:

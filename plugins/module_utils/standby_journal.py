@@ -51,8 +51,7 @@ class Entry:
 class Journal:
     """The file, and the lock that keeps two runs apart."""
 
-    def __init__(self, data: Path, owner: tuple[int, int]) -> None:
-        self.owner = owner
+    def __init__(self, data: Path) -> None:
         self.path = data.with_name(f".{data.name}.dr-standby.json")
         self._lock = data.with_name(f".{data.name}.dr-standby.lock")
 
@@ -85,8 +84,9 @@ class Journal:
             remedy = "Run as root, or let the data directory's owner write to the directory above it."
             raise Refused(failed("lock", str(self._lock), error.strerror, remedy)) from error
         try:
-            if os.geteuid() == 0:
-                os.fchown(descriptor, *self.owner)
+            if os.geteuid() == 0:  # whoever may work there may run this
+                above = os.stat(self._lock.parent)
+                os.fchown(descriptor, above.st_uid, above.st_gid)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)

@@ -32,13 +32,13 @@ class LongProgram:
         self.timeout = timeout
         self.tell = tell
 
-    def run(self, name: str, arguments: t.Sequence[str], passfile: str | None = None) -> str:
+    def run(self, name: str, arguments: t.Sequence[str]) -> str:
         """Run it and return what it said. Raises RecoveryError with its last words, TimedOut after `timeout` s."""
         with self.log.open("ab") as out:
             os.fchmod(out.fileno(), 0o644)
             begun = out.tell()
             process = subprocess.Popen(
-                [self.cluster.program(name), *arguments], stdout=out, stderr=out, **self.cluster.as_owner(passfile)
+                [self.cluster.program(name), *arguments], stdout=out, stderr=out, **self.cluster.as_owner()
             )
             self._wait(name, process)
         said = self._said(begun)

@@ -43,6 +43,7 @@ class StandbySettings:
     """The settings and the signal file, written durably and only where they differ."""
 
     def __init__(self, connection: str, slot: str) -> None:
+        self.slot = slot
         self.wanted = {
             "primary_conninfo": connection,
             "primary_slot_name": slot,

@@ -9,6 +9,9 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dr_operator') THEN
     CREATE ROLE dr_operator LOGIN;
   END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dr_rewind') THEN
+    CREATE ROLE dr_rewind NOLOGIN;
+  END IF;
 END
 $roles$;
 ALTER ROLE dr_guard INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
@@ -37,3 +40,11 @@ REVOKE ALL ON SCHEMA dr FROM PUBLIC;
 GRANT USAGE ON SCHEMA dr TO dr_guard, dr_operator;
 GRANT SELECT, INSERT, UPDATE ON dr.heartbeat, dr.probe TO dr_guard, dr_operator;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO dr_operator;
+
+-- What pg_rewind and pg_standby read of the primary's files, as PostgreSQL's manual lists it. A group: grant it to the
+-- replication role, which can copy the same files already (GRANT dr_rewind TO replicator).
+ALTER ROLE dr_rewind NOLOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO dr_rewind;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_file(text, boolean) TO dr_rewind;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text) TO dr_rewind;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO dr_rewind;
