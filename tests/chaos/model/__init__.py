@@ -1,0 +1,1 @@
+"""A model of regions, witness and operators in virtual time."""

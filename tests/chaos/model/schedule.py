@@ -1,0 +1,209 @@
+"""One seeded schedule from its first event to its verdict."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.chaos.model.checker import Broken
+from tests.chaos.model.clients import Client
+from tests.chaos.model.engine import Process
+from tests.chaos.model.faults import Faults
+from tests.chaos.model.operators import Run
+from tests.chaos.model.region import Region
+from tests.chaos.model.seams import installed
+from tests.chaos.model.world import World
+
+#: what is asked of the operators, and how often
+STORIES = {"failover": 38, "switchover": 20, "rivals": 16, "failback": 14, "acceptance": 6, "nothing": 6}
+WARM, FAULTS_END, PATIENCE = 3.0, 18.0, 45.0
+
+
+@dataclass
+class Verdict:
+    """What came of one seed."""
+
+    seed: int
+    broken: str
+    seconds: float
+    counted: Counter[str] = field(default_factory=Counter)
+    lines: list[str] = field(default_factory=list)
+
+
+class Schedule:
+    """Builds a world from a seed, breaks it, heals it, and asks whether it serves."""
+
+    def __init__(self, seed: int, trace: bool = False, build: Callable[[World], None] | None = None) -> None:
+        self.world = World(seed, trace)
+        rng = self.world.rng
+        self.story = rng.choices(list(STORIES), list(STORIES.values()))[0]
+        timing = rng.choice(
+            (
+                {"ttl": 6.0, "allowance": 1.0, "renew": 1.0, "margin": 2.0},
+                {"ttl": 6.0, "allowance": 1.0, "renew": 1.0, "margin": 2.0},
+                {"ttl": 5.0, "allowance": 0.5, "renew": 1.5, "margin": 1.0},
+            )
+        )
+        # Two clocks that drift apart by the most still agree on the TTL to within half the allowance.
+        drift = rng.choice((0.0, 0.0002, timing["allowance"] / timing["ttl"] / 4))
+        self.world.build(rng.choices((2, 3), (8, 2))[0], rng.choice((1, 3)), timing, drift)
+        self.world.duplicates = rng.random() < 0.3
+        if build is not None:
+            build(self.world)
+        self.faults = Faults(self.world)
+        self.runs = self.world.runs
+        self.clients: list[Client] = []
+
+    def run(self) -> Verdict:
+        """Let it happen."""
+        world = self.world
+        broken = ""
+        with installed(world):
+            try:
+                self._live()
+            except Broken as error:
+                broken = str(error)
+            finally:
+                world.engine.close()
+        world.count(f"story {self.story}")
+        return Verdict(world.seed, broken, world.engine.now, world.counted, world.lines)
+
+    def _live(self) -> None:
+        world = self.world
+        for region in world.regions.values():
+            region.start()
+            self._replicate(region)
+        self.clients = [Client(world, name, name) for name in world.regions]
+        self.clients.append(Client(world, "internet", None))
+        world.engine.at(WARM, self._tell)
+        self.faults.plan(WARM, FAULTS_END)
+        self._until(FAULTS_END + 3.0)
+        if self.story == "failback":
+            self._heal_and_converge()
+            self._fail_back()
+        self._heal_and_converge()
+        serving = [region for region in world.regions.values() if region.database.writable]
+        world.checker.finish(serving[0])
+
+    def _replicate(self, region: Region) -> None:
+        def pull() -> None:
+            region.database.pull()
+            self.world.engine.at(self.world.rng.uniform(0.05, 0.2), pull)
+
+        pull()
+
+    def _tell(self) -> None:
+        """Somebody decides to act, rightly or wrongly."""
+        rng, world = self.world.rng, self.world
+        if self.story == "nothing":
+            return
+        source, *others = world.regions
+        target = rng.choice(others)
+        first = Run(world, "operator-1", source, target, planned=self.story == "switchover")
+        first.accept = self.story == "acceptance"
+        if first.accept:
+            first.wait_seconds = rng.uniform(0.5, 5.0)
+        first.confirm_seconds = rng.choice((0.0, rng.uniform(0.0, 6.0)))
+        self._begin(first, rng.uniform(0.0, 10.0))
+        if self.story == "rivals":
+            pair = rng.choice(((source, target), (target, source), (source, others[-1])))
+            second = Run(world, "operator-2", *pair, planned=rng.random() < 0.2)
+            second.confirm_seconds = rng.choice((0.0, rng.uniform(0.0, 12.0)))
+            world.count("rival")
+            self._begin(second, rng.uniform(0.0, 12.0))
+
+    def _begin(self, run: Run, later: float) -> None:
+        self.runs.append(run)
+        self.world.engine.at(later, lambda: run.begin(retries=3, pause=self.world.rng.uniform(0.5, 3.0)))
+
+    def _fail_back(self) -> None:
+        """Rebuild the region that was left as a standby of the one that serves, and switch back amid new faults."""
+        world = self.world
+        serving = next(region for region in world.regions.values() if region.database.writable)
+        home = world.regions["east"]
+        if serving is home:
+            return
+        self._rebuild(home, serving)
+        self._until(world.engine.now + 2.0)
+        world.count("failback")
+        self.runs.clear()
+        self._begin(Run(world, "operator-1", serving.name, home.name, planned=True), world.rng.uniform(0.0, 5.0))
+        self.faults.plan(world.engine.now, world.engine.now + 8.0)
+        self._until(world.engine.now + 10.0)
+
+    def _rebuild(self, home: Region, serving: Region) -> None:
+        if home.database.process is not None:
+            home.database.process.kill()
+        home.database.copy_from(serving)
+        home.start_database()
+        self.world.say(home.name, f"rebuilt as a standby of {serving.name}")
+
+    def _heal_and_converge(self) -> None:
+        """After the faults the same command again converges: one region serves, and the name leads to it."""
+        world = self.world
+        self.faults.heal()
+        for process in [process for region in world.regions.values() for process in region.processes()]:
+            process.thaw()
+        healed = world.engine.now
+        self._until(healed + PATIENCE, self._settled)
+        for attempt in range(4):
+            if self._settled():
+                return
+            for run in self.runs:
+                if not run.busy:
+                    run.confirm_seconds, run.wait_seconds = 0.0, None
+                    if attempt > 0 and "no receipt says" in run.refused or "the rest did not come" in run.refused:
+                        world.count("switchover became failover")  # the remedy that the refusal names
+                        run.planned = False
+                    run.begin()
+                    self._until(world.engine.now + PATIENCE, lambda run=run: not run.busy)  # type: ignore[misc]
+            self._until(world.engine.now + 8.0, self._settled)
+        if not self._settled():
+            world.checker.broken(f"it does not converge: {self._described()}")
+
+    def _settled(self) -> bool:
+        """Nobody acts any more, one region serves, and somebody outside writes to it."""
+        world = self.world
+        if any(run.busy for run in self.runs) or self._pending():
+            return False
+        serving = [name for name, region in world.regions.items() if region.database.writable]
+        return len(serving) == 1 and world.name == serving[0] and self.clients[-1].last_success > world.engine.now - 1.0
+
+    def _pending(self) -> bool:
+        """A command failed and nobody has typed it again yet."""
+        return bool(self.runs) and not any(run.done for run in self.runs) and self.world.counted["story nothing"] == 0
+
+    def _described(self) -> str:
+        parts = [
+            f"{name} {'writable' if one.database.writable else 'not writable'}"
+            for name, one in self.world.regions.items()
+        ]
+        failed = "; ".join(run.refused for run in self.runs if run.refused)
+        return f"{', '.join(parts)}; the name is {self.world.name}; {failed}"
+
+    def _until(self, moment: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Run on; conditions are looked at every now and then."""
+        engine, over = self.world.engine, [False]
+
+        def look() -> None:
+            over[0] = stop()
+            if not over[0]:
+                engine.at(0.25, look)
+
+        engine.at(0.25, look)
+        engine.run(moment, lambda: over[0])
+
+
+def play(seed: int, trace: bool = False, build: Callable[[World], None] | None = None) -> Verdict:
+    """Play one seed."""
+    return Schedule(seed, trace, build).run()
+
+
+def processes_of(world: World) -> list[Process]:
+    """All processes of all regions."""
+    return [process for region in world.regions.values() for process in region.processes()]
+
+
+__all__ = ["Schedule", "Verdict", "contextlib", "play"]
