@@ -260,6 +260,8 @@ class Fencing:
             "fenced": bool(receipts),
             "epoch": epoch,
             "holder": self.claimant,
+            "claimed_by": self.claimed_by,
+            "previous": {"holder": previous.holder, "epoch": previous.epoch} if previous else None,
             "receipts": receipts,
             "shutdown_lsn": None,
             "missing": missing,
@@ -290,6 +292,10 @@ class Fencing:
             "fenced": fenced,
             "epoch": record.epoch if record else None,
             "holder": None if record is None or record.released else record.holder,
+            "claimed_by": record.claimed_by if record else None,
+            "previous": {"holder": record.previous.holder, "epoch": record.previous.epoch}
+            if record and record.previous
+            else None,
             "receipts": receipts,
             "shutdown_lsn": orderly(receipts),
             "missing": missing,

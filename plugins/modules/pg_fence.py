@@ -142,6 +142,21 @@ epoch:
   description: Epoch of the lease, the fencing token; null when there is no lease.
   returned: always
   type: int
+claimed_by:
+  description: Who claimed the lease for its holder, an incident for example; null when there is no lease.
+  returned: always
+  type: str
+previous:
+  description: Whom the holder took the lease from; null when it had no holder before.
+  returned: always
+  type: dict
+  contains:
+    holder:
+      description: Region that held the lease before.
+      type: str
+    epoch:
+      description: Epoch under which it held it.
+      type: int
 receipts:
   description: What proves, or supports, that the subject accepts no writes.
   returned: always

@@ -21,8 +21,8 @@ from tests.unit.tcp_proxy import TcpProxy
 
 TTL, ALLOWANCE = 0.6, 0.2
 KEYS = {
-    "changed", "diff", "epoch", "evidence", "expires_at", "fenced", "holder", "missing", "receipts",
-    "remaining_seconds", "shutdown_lsn", "waits",
+    "changed", "claimed_by", "diff", "epoch", "evidence", "expires_at", "fenced", "holder", "missing", "previous",
+    "receipts",    "remaining_seconds", "shutdown_lsn", "waits",
 }  # fmt: skip
 
 
