@@ -1,7 +1,7 @@
 # Everything runs from a plain checkout: `make drill`, `make test`. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean
+.PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean stability
 
 DRILL ?= region_loss
 DRILLS := region_loss
@@ -62,6 +62,9 @@ lab-break: setup ## Kill a region of the lab: make lab-break REGION=us-east-1
 
 lab-heal: setup ## Bring a killed region back: make lab-heal REGION=us-east-1
 	@$(PYTHON_IN) -m lab heal region $(REGION)
+
+stability: setup ## What a recovery needs of the region that fails: make stability [REGION=us-east-1] [PLAYBOOK=region_failover]
+	@ansible-playbook playbooks/static_stability.yml -e dr_failed_region=$(REGION) -e dr_playbook=$(or $(PLAYBOOK),region_failover)
 
 bench: setup ## Benchmarks, as ratios within one run
 	@$(PYTHON_IN) -m tests.bench
