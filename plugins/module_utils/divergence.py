@@ -16,7 +16,6 @@ from pathlib import Path
 from .connections import postgres_option, record_option
 from .divergence_effects import Effects, settle
 from .divergence_files import MANIFEST, Directory
-from .divergence_history import NEVER, History, fork_of, lsn_text, parse_history
 from .divergence_records import Relation
 from .divergence_save import Report, Saver
 from .divergence_scan import Found, Scan
@@ -28,6 +27,7 @@ from .errors import RecoveryError, Refused, failed
 from .execution import Params, Result, Specification
 from .postgres_cluster import Cluster
 from .postgres_state import lsn_number
+from .standby_timelines import Stretch, fork_of, local_history, lsn_text
 
 SPECIFICATION = Specification(
     argument_spec={
@@ -100,33 +100,21 @@ class Divergence:
         manifest = self._save(directory, wal, found, effects)
         return self._told(found, directory, manifest["tables"], manifest["others"], manifest, True)
 
-    def _fork(self) -> tuple[History, int | None]:
+    def _fork(self) -> tuple[list[Stretch], int | None]:
         """Return our history, and where the new primary's left it; None where it did not."""
         system, theirs = self.source.history()
         what = f"the cluster in {self.cluster.data} with the new primary"
         if system != self.control.system_identifier:
             cause = f"system identifiers differ ({self.control.system_identifier}, {system})"
             raise Refused(failed("compare", what, cause, "Correct data_directory or source."))
-        ours = self._history()
-        fork = fork_of(ours, theirs)
-        if fork is None:
-            raise Refused(failed("compare", what, "their timelines have nothing in common", "Correct source."))
-        if fork == NEVER:
-            if self.source.in_recovery():
-                raise Refused(failed("compare", what, "it is a standby", "Promote it first, or correct source."))
-            return ours, None
-        return ours, fork
-
-    def _history(self) -> History:
-        timeline = self.control.timeline
-        if timeline == 1:
-            return parse_history("", 1)
-        path = self.cluster.data / "pg_wal" / f"{timeline:08X}.history"
+        ours = local_history(self.cluster, self.control.timeline)
         try:
-            return parse_history(path.read_text(encoding="utf-8"), timeline)
-        except OSError as error:
-            remedy = "Fetch it from the WAL archive into pg_wal, then run again."
-            raise RecoveryError(failed("read", str(path), error.strerror or error, remedy)) from error
+            fork = fork_of(ours, theirs)
+        except ValueError as error:
+            raise Refused(failed("compare", what, error, "Correct source.")) from error
+        if fork is None and self.source.in_recovery():
+            raise Refused(failed("compare", what, "it is a standby", "Promote it first, or correct source."))
+        return ours, fork
 
     def _next_xid(self) -> int:
         said = self.cluster.run("pg_controldata", "-D", str(self.cluster.data)).stdout
@@ -147,7 +135,7 @@ class Divergence:
     def _diverged(self, found: Found) -> bool:
         return bool(found.transactions or found.prepared or self.store.number("SELECT count(*) FROM sequence"))
 
-    def _directory(self, ours: History, fork: int) -> Directory:
+    def _directory(self, ours: list[Stretch], fork: int) -> Directory:
         base = Path(self.params["directory"]) / self.params["incident"]
         identity = {
             "system_identifier": self.control.system_identifier,

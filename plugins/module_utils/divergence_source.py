@@ -11,22 +11,14 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from .divergence_catalog import DATABASES, RELATIONS, Table
-from .divergence_history import History, parse_history
 from .divergence_records import Relation
-from .errors import RecoveryError, Unreachable, failed, require
+from .errors import RecoveryError
 from .sql import Postgres
-
-try:
-    import psycopg2 as _psycopg2
-    from psycopg2 import extras
-
-    psycopg2: t.Any = _psycopg2
-except ImportError:  # history() names the missing library
-    psycopg2 = None
+from .standby_source import identify, source_history
+from .standby_timelines import Stretch
 
 Slot = tuple[int, int]
 
@@ -56,34 +48,10 @@ class Source:
         for server in self._open.values():
             server.close()
 
-    def history(self) -> tuple[str, History]:
+    def history(self) -> tuple[str, list[Stretch]]:
         """Return its system identifier and its timelines, over the replication protocol. Raises RecoveryError."""
-        require(psycopg2, "psycopg2-binary")
-        where = f"{self.options['host']}:{self.options.get('port') or 5432}"
-        given = {name: self.options.get(name) for name in ("host", "port", "user", "passfile", "sslmode")}
-        try:
-            opened = contextlib.closing(
-                psycopg2.connect(
-                    connection_factory=extras.PhysicalReplicationConnection,
-                    connect_timeout=int(self.options.get("connect_timeout") or 3),
-                    tcp_user_timeout=int(self.timeout * 1000),
-                    application_name="disaster_recovery",
-                    **{name: value for name, value in given.items() if value},
-                )
-            )
-            with opened as connection, connection.cursor() as cursor:
-                cursor.execute("IDENTIFY_SYSTEM")
-                system, timeline = cursor.fetchone()[:2]
-                if int(timeline) == 1:
-                    return str(system), parse_history("", 1)
-                cursor.execute(f"TIMELINE_HISTORY {int(timeline)}")
-                content = cursor.fetchone()[1]
-        except psycopg2.Error as error:
-            remedy = "The role needs REPLICATION, and a rule for replication in pg_hba.conf."
-            cause = " ".join(str(error).split())
-            raise Unreachable(failed("read the timelines of", f"PostgreSQL at {where}", cause, remedy)) from None
-        text = bytes(content).decode() if not isinstance(content, str) else content
-        return str(system), parse_history(text, int(timeline))
+        found = identify(self.options)
+        return found.system_identifier, source_history(self.options, found.timeline)
 
     def in_recovery(self) -> bool:
         """Return whether it is a standby. Raises RecoveryError."""

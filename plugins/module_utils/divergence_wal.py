@@ -13,10 +13,10 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from .divergence_history import NEVER, Era, History, lsn_text, spans
 from .divergence_records import Record, RowChange, parse_record
 from .errors import RecoveryError, failed
 from .postgres_cluster import Cluster, last_words
+from .standby_timelines import Stretch, lsn_text, record_end, segment_name
 
 _PAGE = 8192
 _SHORT, _LONG = 24, 40  # bytes of a page's header, and of that of a segment's first page
@@ -28,20 +28,21 @@ _ENDS = ("error in WAL record", "could not find a valid record", "could not find
 class Wal:
     """pg_wal of one cluster along its own history. Raises RecoveryError throughout."""
 
-    def __init__(self, cluster: Cluster, history: History, segment_size: int) -> None:
+    def __init__(self, cluster: Cluster, history: t.Sequence[Stretch], segment_size: int) -> None:
         self.cluster, self.history, self.segment_size = cluster, history, segment_size
         self.directory = cluster.data / "pg_wal"
 
-    def records(self, start: int, end: int = NEVER) -> t.Iterator[Record]:
+    def records(self, start: int, end: int | None = None) -> t.Iterator[Record]:
         """Yield the records that begin in [start, end), in order; without `end` up to the end of the WAL."""
-        for piece in spans(self.history, start, end):
+        for piece in self._spans(start, end):
             yield from self._dump(piece)
 
     def segments(self, start: int, end: int) -> list[Path]:
         """Return the files that hold [start, end), in order; raise RecoveryError when one is missing."""
         found: list[Path] = []
-        for piece in spans(self.history, start, end):
-            first, last = piece.begin // self.segment_size, max(piece.begin, piece.end - 1) // self.segment_size
+        for piece in self._spans(start, end):
+            last = max(piece.begin, (piece.end or piece.begin) - 1) // self.segment_size
+            first = piece.begin // self.segment_size
             found.extend(self._file(piece.timeline, number) for number in range(first, last + 1))
         missing = [path.name for path in found if not path.exists()]
         if missing:
@@ -51,15 +52,12 @@ class Wal:
 
     def has(self, position: int) -> bool:
         """Return whether the segment with this position is still there."""
-        pieces = list(spans(self.history, position, position + 1))
+        pieces = list(self._spans(position, position + 1))
         return bool(pieces) and self._file(pieces[0].timeline, position // self.segment_size).exists()
 
     def after(self, record: Record) -> int:
         """Return the position right after a record."""
-        position = record.lsn
-        for place, size in self._parts(record):
-            position = place + size
-        return (position + 7) & ~7
+        return record_end(record.lsn, record.length, self.segment_size)
 
     def offsets(self, record: Record, change: RowChange) -> list[int]:
         """Return the places on its page of the rows of a multi-insert: pg_waldump tells them only since version 16."""
@@ -68,9 +66,9 @@ class Wal:
         tail = self._tail(record, _MULTI_INSERT + 2 * change.count)
         return list(struct.unpack(f"<{change.count}H", tail[_MULTI_INSERT:]))
 
-    def _dump(self, piece: Era) -> t.Iterator[Record]:
+    def _dump(self, piece: Stretch) -> t.Iterator[Record]:
         arguments = ["-p", str(self.directory), "-t", str(piece.timeline), "-s", lsn_text(piece.begin)]
-        if piece.end != NEVER:
+        if piece.end is not None:
             arguments += ["-e", lsn_text(piece.end)]
         command = [self.cluster.program("pg_waldump"), *arguments]
         with tempfile.TemporaryFile() as said:
@@ -87,14 +85,26 @@ class Wal:
                 t.cast("t.IO[bytes]", process.stdout).close()
             said.seek(0)
             error = said.read().decode("utf-8", "replace")
-        if process.returncode and (piece.end != NEVER or not any(words in error for words in _ENDS)):
+        if process.returncode and (piece.end is not None or not any(words in error for words in _ENDS)):
             what = f"the WAL of {self.cluster.data} from {lsn_text(piece.begin)} on timeline {piece.timeline}"
             remedy = "Fetch what is missing from the WAL archive into pg_wal, then run again."
             raise RecoveryError(failed("read", what, last_words(error), remedy))
 
     def _file(self, timeline: int, number: int) -> Path:
-        per_id = (1 << 32) // self.segment_size
-        return self.directory / f"{timeline:08X}{number // per_id:08X}{number % per_id:08X}"
+        return self.directory / segment_name(timeline, number * self.segment_size, self.segment_size)
+
+    def _spans(self, start: int, end: int | None) -> t.Iterator[Stretch]:
+        """Yield the pieces of [start, end), each with the timeline whose files hold it.
+
+        A server that changed its timeline copied the segment in which it did: the new timeline's file has all of it.
+        """
+        size = self.segment_size
+        begins = [one.begin // size * size for one in self.history]
+        for one, begin, after in zip(self.history, begins, [*begins[1:], None], strict=True):
+            ends = [each for each in (after, end) if each is not None]
+            first, last = max(begin, start), min(ends, default=None)
+            if last is None or first < last:
+                yield Stretch(one.timeline, first, last)
 
     def _parts(self, record: Record) -> t.Iterator[tuple[int, int]]:
         """Yield (position, bytes) of the record's parts: a page's header interrupts it."""
@@ -110,7 +120,7 @@ class Wal:
         """Return the last bytes of a record, which are its own data (without blocks)."""
         body = bytearray()
         for position, length in self._parts(record):
-            piece = next(spans(self.history, position, position + 1))
+            piece = next(self._spans(position, position + 1))
             with self._file(piece.timeline, position // self.segment_size).open("rb") as file:
                 file.seek(position % self.segment_size)
                 body += file.read(length)

@@ -45,7 +45,7 @@ options:
     type: path
   source:
     description:
-      - How to reach the new primary. Rows that were deleted or overwritten on the old primary are looked up there. The
+      - How to reach the new primary; rows that were deleted or overwritten on the old primary are looked up there. The
         role needs C(REPLICATION), for the timelines, and C(SELECT) on the tables, for example by C(pg_read_all_data).
       - The password comes from a libpq passfile and never appears here.
     type: dict
@@ -196,8 +196,7 @@ totals:
   returned: always
   type: dict
 manifest:
-  description: File that lists what was saved, with SHA-256 of every file; null when nothing diverged or is to be
-  saved.
+  description: File that lists what was saved, with the SHA-256 of every file; null when there is nothing to save.
   returned: always
   type: str
 bytes:
