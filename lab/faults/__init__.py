@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from lab.components import Component
 from lab.errors import LabError
-from lab.faults import aws, clock, disk, processes, region, replay, witness
+from lab.faults import aws, clock, disk, network, processes, region, replay, witness
 from lab.faults.fault import Fault
 from lab.layout import Lab
 
 FAULTS: dict[str, Fault] = {
     **region.FAULTS,
+    **network.FAULTS,
     **processes.FAULTS,
     **disk.FAULTS,
     **clock.FAULTS,
