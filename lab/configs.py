@@ -16,7 +16,7 @@ INSYNC_SECONDS = 1.0
 def write_all(lab: Lab, keys: Keys) -> None:
     """Write every component's configuration."""
     shared = {
-        "witness": _identities(keys, {"witness": ["Admin"], "orchestrator": _WITNESS_ALL, "guard": _WITNESS_LEASES}),
+        "witness": _identities(keys, {"witness": ["Admin"], "orchestrator": _WITNESS_ALL, "guard": _LEASES}),
         "aws": _aws(lab, keys),
         "resolver": _resolver(lab),
         "client": _client(lab),
@@ -37,8 +37,8 @@ def actions_on(bucket: str, *actions: str) -> list[str]:
     return [f"{action}:{bucket}" for action in actions]
 
 
-_WITNESS_LEASES = actions_on(LEASE_BUCKET, "Read", "Write", "List")
-_WITNESS_ALL = _WITNESS_LEASES + actions_on(LEDGER_BUCKET, "Read", "Write", "List")
+_LEASES = actions_on(LEASE_BUCKET, "Read", "Write", "List")
+_WITNESS_ALL = _LEASES + actions_on(LEDGER_BUCKET, "Read", "Write", "List")
 
 
 def _identities(keys: Keys, actions: dict[str, list[str]]) -> dict[str, Any]:
@@ -115,10 +115,11 @@ def _registry(address: str, lab: Lab) -> str:
 def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
     number = REGIONS.index(region) + 1
     contexts = {"context": lab.context(region)}
-    models = [f"{action}:{MODEL_BUCKET}" for action in ("Read", "List")]
+    models = actions_on(MODEL_BUCKET, "Read", "List")
+    operators = _LEASES + actions_on(MODEL_BUCKET, "Read", "Write", "List", "Tagging")
     configs: dict[str, dict[str, Any]] = {
         "border": border_config(lab, region),
-        "store": _identities(keys, {"orchestrator": ["Admin"], region: models}),
+        "store": _identities(keys, {"store": ["Admin"], "orchestrator": operators, "guard": _LEASES, region: models}),
         "registry": {
             "host": lab.inner("registry", region),
             "port": lab.port("registry"),

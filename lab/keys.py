@@ -14,7 +14,7 @@ from lab.layout import Lab, write_json, write_text
 #: database roles; `postgres` is the superuser, and owners of the services' databases come from the catalogue
 ROLES = ("postgres", "replicator", "dr_guard", "dr_operator", "dr_observer")
 #: AWS profiles: who may do what is in lab/configs.py
-PROFILES = ("orchestrator", "guard", "witness", *REGIONS)
+PROFILES = ("orchestrator", "guard", "witness", "store", *REGIONS)
 #: who may talk to a region's Kubernetes API
 KUBERNETES_USERS = {
     "orchestrator": ("orchestrator", ["system:masters"]),

@@ -19,7 +19,7 @@ from lab.components import address_of, region_components
 from lab.configs import postgres_options, public_url
 from lab.layout import Lab, write_json
 from lab.names import aws_option
-from lab.stores import store_option
+from lab.stores import lease_stores, store_option
 
 FILE = "state.json"
 
@@ -41,8 +41,8 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
         "witness": {
             "leases": store_option(lab, "witness", None, LEASE_BUCKET, "orchestrator"),
             "ledger": store_option(lab, "ledger", None, LEDGER_BUCKET, "orchestrator"),
-            "guard_leases": store_option(lab, "witness", None, LEASE_BUCKET, "guard"),
         },
+        "lease_stores": lease_stores(lab, "orchestrator"),
         "aws": aws_option(lab),
         "dns": {
             "authoritative": [{"name": "route53", "address": lab.address("authority"), "port": lab.port("authority")}],
@@ -75,6 +75,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
         "guard": {
             "config": str(lab.guard_config(region)),
             "postgres": postgres_options(lab, region, "dr_guard", seen_from=region),
+            "lease_stores": lease_stores(lab, "guard", seen_from=region),
             "data_directory": str(data),
             "hba_file": str(data / "pg_hba.conf"),
             "start_argv": [*command, "postgres", region],

@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils import aws
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.catalogue import LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, MODEL_KEY, MODEL_VERSION
+from lab.catalogue import LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, MODEL_KEY, MODEL_VERSION, REGIONS
 from lab.components import Component, check_alive
 from lab.errors import LabError
 from lab.layout import Lab
@@ -37,6 +37,12 @@ def store_option(
     }
 
 
+def lease_stores(lab: Lab, profile: str, seen_from: str | None = None) -> list[dict[str, Any]]:
+    """The three stores in which leases are kept, under the same names for all: the witness, and one in each region."""
+    places = {"witness": None} | {f"store-{region}": region for region in REGIONS}
+    return [store_option(lab, name, region, LEASE_BUCKET, profile, seen_from) for name, region in places.items()]
+
+
 def fill_witness(lab: Lab) -> None:
     """Create the buckets of leases and ledgers; objects of the ledger can be locked."""
     client = _ready_client(lab, Component("witness", None), "witness")
@@ -45,8 +51,9 @@ def fill_witness(lab: Lab) -> None:
 
 
 def fill_region(lab: Lab, region: str) -> None:
-    """Create the bucket of models, versioned, and put the model there."""
-    client = _ready_client(lab, Component("store", region), "orchestrator")
+    """Create the bucket of leases and that of models, versioned, and put the model there."""
+    client = _ready_client(lab, Component("store", region), "store")
+    _create_bucket(client, LEASE_BUCKET)
     _create_bucket(client, MODEL_BUCKET)
     client.put_bucket_versioning(Bucket=MODEL_BUCKET, VersioningConfiguration={"Status": "Enabled"})
     client.put_object(Bucket=MODEL_BUCKET, Key=MODEL_KEY, Body=build_model(MODEL_VERSION))
@@ -54,7 +61,7 @@ def fill_region(lab: Lab, region: str) -> None:
 
 def is_answering(lab: Lab, component: Component, bucket: str) -> bool:
     """True when the store lists a bucket."""
-    client = _client(lab, component, "witness" if component.region is None else "orchestrator")
+    client = _client(lab, component, component.kind)
     try:
         client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (BotoCoreError, ClientError):

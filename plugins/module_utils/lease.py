@@ -25,6 +25,7 @@ from dataclasses import replace
 
 from .clock import from_iso, to_iso, utc_now
 from .errors import RecoveryError, Refused, Unreachable
+from .lease_patience import LONGEST, Patience
 from .lease_record import LeaseRecord, LeaseView, Predecessor
 from .object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject
 
@@ -33,8 +34,7 @@ __all__ = ["Lease", "LeaseLost", "LeaseRecord", "LeaseUnavailable", "LeaseView",
 R = t.TypeVar("R")
 Found = tuple[LeaseRecord, StoredObject]
 
-#: Seconds that a slow store is waited for once a majority has answered.
-_GRACE = 0.25
+_PATIENCE = Patience()
 
 
 class LeaseUnavailable(Unreachable):
@@ -64,7 +64,7 @@ class Lease:
 
     def read(self) -> LeaseView:
         """Return the newest record that the answering majority shows. Raises LeaseUnavailable."""
-        answers = self.each(self._read_one)
+        answers = self.each(self._read_one, self._agreed)
         errors = {name: str(got) for name, got in answers.items() if isinstance(got, Exception)}
         good = {name: got for name, got in answers.items() if not isinstance(got, Exception)}
         self._need_majority("read", len(good), errors)
@@ -137,6 +137,15 @@ class Lease:
             if bound is not None and store.name in observed:
                 observed[store.name] = max(bound, observed[store.name])
         return replace(view, observed=observed).remaining(previous)
+
+    def has_ended(self, previous: Predecessor) -> bool:
+        """True where a store's clock has certainly passed the end of `previous`, or it had released the lease."""
+        now = time.monotonic()
+        bounds = {store.name: store.clock.at_least(now) for store in self.stores}
+        known = {name: bound for name, bound in bounds.items() if bound is not None}
+        return previous.expires_at is None or any(
+            known[name] >= from_iso(end) for name, end in previous.ends.items() if name in known
+        )
 
     def may_have_ended(self, previous: Predecessor) -> bool:
         """False where the stores' clocks rule out that `previous` has stopped; they show seconds, rounded down."""
@@ -218,6 +227,13 @@ class Lease:
             return None
         return LeaseRecord.from_bytes(stored.body), stored
 
+    def _agreed(self, found: t.Sequence[Found | None]) -> bool:
+        """Whether what a majority of the stores shows is known already."""
+        records = [one[0] for one in found if one is not None]
+        newest = _ranked(records)[-1] if records else None
+        showing = len(found) if newest is None else _showing(newest, records)
+        return showing >= self.majority
+
     def _standing(self, records: t.Sequence[LeaseRecord], silent: int) -> LeaseRecord:
         """Return the newest record that a majority may hold: a claim that reached too few stores never stood."""
         for record in reversed(records):
@@ -244,18 +260,26 @@ class Lease:
             latest[store.name] = own if carried is None else max(own, carried)
         return latest
 
-    def each(self, call: t.Callable[[ObjectStore], R]) -> dict[str, R | RecoveryError]:
+    def each(
+        self, call: t.Callable[[ObjectStore], R], agreed: t.Callable[[t.Sequence[R]], bool] = lambda answers: True
+    ) -> dict[str, R | RecoveryError]:
         """Ask all stores at once; an error is an answer too.
 
-        Once a majority has answered well, a store that hangs is not waited for: a renewal must not take as
-        long as its slowest store.
+        Once a majority has answered well, and the same, a store that hangs is hardly waited for: a renewal must not
+        take as long as its slowest store. Where the answers are not `agreed`, the missing one decides.
         """
+        began = time.monotonic()
 
         def ask(store: ObjectStore) -> R | RecoveryError:
             try:
-                return call(store)
+                got: R | RecoveryError = call(store)
             except RecoveryError as error:
-                return error
+                got = error
+            if isinstance(got, Unreachable):
+                _PATIENCE.failed(store.place)
+            else:
+                _PATIENCE.answered(store.place, time.monotonic() - began)
+            return got
 
         if len(self.stores) == 1:
             return {self.stores[0].name: ask(self.stores[0])}
@@ -264,15 +288,21 @@ class Lease:
             work = threading.Thread(target=lambda one=store: inbox.put((one.name, ask(one))), daemon=True)
             work.start()
         answers: dict[str, R | RecoveryError] = {}
-        while len(answers) < len(self.stores):
-            enough = sum(not isinstance(got, Exception) for got in answers.values()) >= self.majority
+        end: float | None = None
+        while missing := [store for store in self.stores if store.name not in answers]:
+            good = [got for got in answers.values() if not isinstance(got, Exception)]
+            if end is None and len(good) >= self.majority:
+                now = time.monotonic()
+                slow = [store.place for store in missing]
+                end = now + (_PATIENCE.grace(now - began, slow) if agreed(good) else LONGEST)
             try:
-                name, got = inbox.get(timeout=_GRACE if enough else None)
+                name, got = inbox.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except queue.Empty:
                 break
             answers[name] = got
-        for store in self.stores:
-            answers.setdefault(store.name, Unreachable(f"{store} did not answer as fast as the majority"))
+        for store in missing:
+            _PATIENCE.failed(store.place)
+            answers[store.name] = Unreachable(f"{store} did not answer as fast as the majority")
         return answers
 
     def _need_majority(self, verb: str, count: int, errors: dict[str, str]) -> None:

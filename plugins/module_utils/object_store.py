@@ -44,10 +44,13 @@ class StoreClock:
 
     Each answer carries the store's time (`Date`, rounded down to the second), made between our request and its
     arrival. That bounds the store's clock from both sides; several answers narrow the bounds to much less than
-    a second. Only recent answers count, so that two clocks of different rates do not drift apart.
+    a second. Only recent answers count, and the older one is, the wider are its bounds: two clocks may run at
+    different rates.
     """
 
     RECENT = 64
+    #: By how much the rates of two clocks may differ: twenty times what a clock that is being corrected may be off.
+    RATE = 0.01
 
     def __init__(self) -> None:
         self._seen: collections.deque[tuple[dt.datetime, float, float]] = collections.deque(maxlen=self.RECENT)
@@ -58,13 +61,13 @@ class StoreClock:
 
     def at_least(self, moment: float) -> dt.datetime | None:
         """Return a time that the store's clock had certainly reached at `moment`; None before any answer."""
-        bounds = [date + dt.timedelta(seconds=moment - received) for date, _sent, received in tuple(self._seen)]
-        return max(bounds, default=None)
+        bounds = [(date, moment - received) for date, _sent, received in tuple(self._seen)]
+        return max((date + dt.timedelta(seconds=age - abs(age) * self.RATE) for date, age in bounds), default=None)
 
     def at_most(self, moment: float) -> dt.datetime | None:
         """Return a time that the store's clock had certainly not passed at `moment`; None before any answer."""
-        bounds = [date + dt.timedelta(seconds=1 + moment - sent) for date, sent, _received in tuple(self._seen)]
-        return min(bounds, default=None)
+        bounds = [(date, moment - sent) for date, sent, _received in tuple(self._seen)]
+        return min((date + dt.timedelta(seconds=1 + age + abs(age) * self.RATE) for date, age in bounds), default=None)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class ObjectStore:
         self.prefix: str = options.get("prefix") or ""
         self.clock = StoreClock()
         self._client = aws.client("s3", options)
+
+    @property
+    def place(self) -> str:
+        """What stands for this bucket in all of this process, whoever opened it: where it is."""
+        return f"{self._client.meta.endpoint_url}/{self.bucket}/{self.prefix}"
 
     def __str__(self) -> str:
         return f"store {self.name} (bucket {self.bucket})"

@@ -26,7 +26,8 @@ def ledger_gone(state: dict[str, Any]) -> None:
 
 
 def leases_gone(state: dict[str, Any]) -> None:
-    state["witness"]["leases"]["endpoint_url"] = nobody_there(state["witness"]["leases"]["endpoint_url"])
+    for store in state["lease_stores"][:2]:
+        store["endpoint_url"] = nobody_there(store["endpoint_url"])
 
 
 def zone_missing(state: dict[str, Any]) -> None:
@@ -63,7 +64,7 @@ KNOWN = "has: us-east-1, us-west-2. Name one of them"
             ["every health check of us-east-1 passes", "type -e dr_accept_healthy_source=us-east-1"],
         ),
         ("ledger", {}, ledger_gone, ["store ledger (bucket dr-ledger)", ":9/", "Check the store's endpoint"]),
-        ("witness", {}, leases_gone, ["lease leases/main.json", "0 of 1 witness stores answered", "Check the witness"]),
+        ("witness", {}, leases_gone, ["lease leases/main.json", "1 of 3 witness stores answered", "Check the witness"]),
         ("zone", {}, zone_missing, ["hosted zone missing.test", "Create it"]),
         ("standby", {}, target_is_the_primary, ["us-west-2: its PostgreSQL of cluster main is not a standby", "name"]),
         ("silent", {}, target_has_no_server, ["does not answer", ":9)", "Start it, or correct host and port"]),

@@ -213,7 +213,7 @@ def observed_since(lab: Lab, moment: str) -> list[dict[str, Any]]:
 def claim_lease(lab: Lab, region: str) -> None:
     """Take the cluster's lease for a region, as the operator's fence does."""
     state = json.loads((lab.directory / "state.json").read_text())
-    lease = Lease.from_options({"key": "leases/main.json", "stores": [state["witness"]["leases"]]})
+    lease = Lease.from_options({"key": "leases/main.json", "stores": state["lease_stores"]})
     lease.claim(lease.read(), region, 6.0, allowance=1.0, claimed_by="a test")
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils import lease as lease_module
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils import lease_patience
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock import from_iso
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.lease import (
@@ -223,6 +225,24 @@ def test_a_majority_goes_on_without_one_store(three: Witness, mode: str) -> None
     three.proxies[2].set("pass")
     view = east.renew(east.renew(view))
     assert {three.body(number)["sequence"] for number in range(3)} == {5}
+
+
+def test_a_store_that_hangs_is_not_waited_for_again_until_it_answers(three: Witness) -> None:
+    lease = three.lease()
+    hanging = lease.stores[0].place
+    three.proxies[0].set("hang")
+    view = three.claim("east", lease)
+    assert lease_module._PATIENCE.grace(1.0, [hanging]) == lease_patience.NONE
+    view = lease.renew(view)
+    assert set(view.errors) == {"store-0"}
+    three.proxies[0].set("pass")
+
+    def answered() -> bool:
+        lease.read()
+        return lease_module._PATIENCE.grace(1.0, [hanging]) == lease_patience.LONGEST
+
+    eventually(answered)
+    assert not lease.renew(lease.read()).errors
 
 
 def test_a_minority_can_do_nothing(three: Witness) -> None:
