@@ -120,7 +120,8 @@ class ArcEndpoints:
             raise (
                 ArcError("ThrottlingException", error.message) if throttled else unavailable(error.message)
             ) from error
-        down = [one.region for one in self._endpoints if self._faults.of(fault_of(one.region)).error is not None]
+        faults = {one.region: self._faults.of(fault_of(one.region)) for one in self._endpoints}
+        down = [region for region, fault in faults.items() if fault.error == "503" or fault.blackhole]
         if 2 * len(down) > len(self._endpoints):
             raise unavailable(f"No quorum: {', '.join(down)} are away")
 

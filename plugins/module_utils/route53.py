@@ -105,8 +105,10 @@ class Route53:
 
     def upsert(self, zone: Zone, record_sets: t.Sequence[RecordSet], comment: str) -> Change:
         """Submit one batch, all or nothing. UPSERT, so that repeating a call of unknown outcome does no harm."""
-        changes = [{"Action": "UPSERT", "ResourceRecordSet": one} for one in record_sets]
-        names = ", ".join(sorted({one["Name"] for one in record_sets}))
+        return self._submit(zone, [{"Action": "UPSERT", "ResourceRecordSet": one} for one in record_sets], comment)
+
+    def _submit(self, zone: Zone, changes: list[dict[str, t.Any]], comment: str) -> Change:
+        names = ", ".join(sorted({one["ResourceRecordSet"]["Name"] for one in changes}))
         answer = self._call(
             "change",
             f"{names} in {zone}",
