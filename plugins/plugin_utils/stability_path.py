@@ -7,7 +7,6 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
-import importlib
 import typing as t
 from collections.abc import Iterator
 
@@ -20,11 +19,11 @@ from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
 from ..module_utils.errors import RecoveryError, Refused
-from ..module_utils.execution import Specification
 from ..module_utils.needs import DATA, Need
 from ..module_utils.stability_foreign import needs_of, of_task
 from ..module_utils.stability_regions import Regions
 from ..module_utils.stability_verdict import Finding, Step, judge, unknown
+from .stability_modules import specification_of
 from .stability_values import Given, Values
 from .stability_walk import Reached, Walk
 
@@ -185,13 +184,6 @@ class RecoveryPath:
                 judged = judge(step, [image, *settings], self._at, self.failed)
                 found += [finding for finding in judged if finding.api == "registry" or finding.verdict != "fine"]
         return found
-
-
-def specification_of(module: str) -> Specification:
-    """Return one of this collection's modules' specification."""
-    package = __package__.rpartition(".")[0]
-    found = importlib.import_module(f"{package}.modules.{module}").SPECIFICATION
-    return t.cast("Specification", found)
 
 
 def _results(task: Task) -> set[str]:
