@@ -21,15 +21,23 @@ from .errors import RecoveryError
 
 
 def write_atomically(path: Path, data: bytes, like: os.stat_result, mode: int | None = None) -> None:
-    """Replace a file as a whole; the new one has the owner and the mode (unless given) of `like`."""
+    """Replace a file as a whole; the new one has the owner and the mode (unless given) of `like`.
+
+    Raises OSError, with the file as it was: a disk that takes only a part of `data` has taken none of it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.fchmod(descriptor, like.st_mode & 0o7777 if mode is None else mode)
         if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, like.st_uid, like.st_gid)
-        os.write(descriptor, data)
+        written = 0
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
         os.fsync(descriptor)
+    except OSError:
+        os.unlink(temporary)
+        raise
     finally:
         os.close(descriptor)
     os.rename(temporary, path)
@@ -124,6 +132,6 @@ class StateDirectory:
 
 
 def log(region: str, text: str) -> None:
-    """Write one line for people; the journal or the lab keeps it."""
-    sys.stderr.write(f"{to_iso(utc_now())} lease-guard[{region}]: {text}\n")
-    sys.stderr.flush()
+    """Write one line for people; the journal or the lab keeps it. Where it cannot be kept, the guard guards on."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{to_iso(utc_now())} lease-guard[{region}]: {text}\n".encode())
