@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import needs
 from .connections import postgres_option, record_option
 from .divergence_effects import Effects, settle
 from .divergence_files import MANIFEST, Directory
@@ -43,6 +44,7 @@ SPECIFICATION = Specification(
         "timeout": {"type": "float", "default": 600.0},
         "record": record_option(),
     },
+    needs=needs.all_of(needs.postgres("source"), needs.recorded()),
 )
 
 _NEXT_XID = re.compile(r"Latest checkpoint's NextXID:\s+(\d+):(\d+)")

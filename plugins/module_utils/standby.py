@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import needs
 from . import standby_journal as journal
 from .clock import wait_until
 from .connections import lease_option, postgres_option, record_option
@@ -51,6 +52,7 @@ SPECIFICATION = Specification(
         "record": record_option(),
     },
     required_by={"lease": ["source_region"]},
+    needs=needs.all_of(needs.postgres(), needs.postgres("source"), needs.lease(), needs.recorded()),
 )
 
 
