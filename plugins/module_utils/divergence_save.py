@@ -114,6 +114,8 @@ class _Database:
                 self._take_all(relation, table)
             elif relation in self.created and self._existed(table):
                 self._mark_copies(relation)
+            if not self.saver.found.complete:
+                self._take_crossing(relation, table)
 
     def _take_all(self, relation: Relation, table: Table) -> None:
         """Take the rows of a file that was copied: those of divergent transactions; all, of a new table."""
@@ -125,6 +127,20 @@ class _Database:
             if everything or self.store.has_committed(xid):
                 block, offset = (ctid or b"").strip(b"()").split(b",")
                 self.store.insert("written", number, pack((int(block), int(offset))), xid, None, versions)
+
+    def _take_crossing(self, relation: Relation, table: Table) -> None:
+        """Take the rows of transactions whose beginning is in no WAL any more: each row names its transaction."""
+        query = "SELECT min(xid), max(xid) FROM committed WHERE xid < ?"
+        first, last = next(self.store.rows(query, self.saver.found.first_new_xid or self.saver.scan.reference))
+        if first is None:
+            return
+        crossed = f"((t.xmin::text::int8 - {first & 0xFFFFFFFF}) & 4294967295) <= {last - first}"
+        for ctid, xmin in self.session.rows(f"SELECT t.ctid, t.xmin FROM ONLY {table.sql_name} t WHERE {crossed}"):
+            xid = self.saver.scan.full(int(xmin or 0))
+            if self.store.has_committed(xid):
+                block, offset = (ctid or b"").strip(b"()").split(b",")
+                number = self.store.relation_id(relation)
+                self.store.insert("written", number, pack((int(block), int(offset))), xid, None, UNTOLD)
 
     def _mark_copies(self, relation: Relation) -> None:
         """Mark what ALTER TABLE copied into a new file: it changed the catalog of columns, which TRUNCATE does not."""
