@@ -108,6 +108,11 @@ def _measure(arguments: Arguments) -> int:
             f"{name}: outage {service['outage']['seconds']} s, {service['lost_acknowledged_writes']} of "
             f"{service['acknowledged_writes']} acknowledged writes lost, RPO {service['rpo_seconds']} s"
         )
+        seen = ", ".join(
+            f"{one['lost_acknowledged_writes']} of {one['acknowledged_writes']} by {vantage}"
+            for vantage, one in service["vantages"].items()
+        )
+        print(f"  lost: {seen}")
     print(f"writable primaries at once: {result['observer']['max_writable_primaries']} at most")
     return 0
 

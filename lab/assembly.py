@@ -51,7 +51,8 @@ def assemble(lab: Lab, keys: Keys, report: Report) -> None:
     report("regions prepared: lease guards and workloads deployed")
     for service in SERVICES:
         until(partial(is_ready, lab, service.host), f"{service.host} to be ready", timeout=60, interval=0.1)
-    components.start(lab, Component("client", None))
+    for component in (Component("client", None), *(Component("insider", region) for region in REGIONS)):
+        components.start(lab, component)
     for service in SERVICES:
         until(partial(client_wrote, lab, service.name), f"the client to write to {service.name}")
 

@@ -15,6 +15,7 @@ MODEL_KEY = "counterfactual-lab/model.json"
 MODEL_VERSION = "1.0.0"
 LEASE_BUCKET = "dr-leases"
 LEDGER_BUCKET = "dr-ledger"
+SWITCH_BUCKET = "dr-switch"
 CONTAINER_PORT = 8000
 
 
@@ -45,7 +46,7 @@ SERVICES = (
 
 #: kinds of component, in the order in which people read them
 SHARED_KINDS = ("witness", "aws", "resolver", "client", "observer")
-REGION_KINDS = ("border", "postgres", "guard", "store", "registry", "kubernetes", "node", "loadbalancer")
+REGION_KINDS = ("border", "postgres", "guard", "store", "registry", "kubernetes", "node", "loadbalancer", "insider")
 
 
 def other(region: str) -> str:

@@ -57,7 +57,7 @@ def address_of(lab: Lab, component: Component) -> str:
         return lab.store_url(region).removeprefix("http://")
     if kind == "loadbalancer":
         return f"{lab.subnet}.{REGIONS.index(region or '') + 1}.10-11:{lab.port(kind)}"
-    if kind in ("client", "observer", "guard", "node"):
+    if kind in ("client", "observer", "guard", "node", "insider"):
         return ""
     if kind == "border":
         return lab.address(kind, region)
@@ -78,7 +78,8 @@ def argv_of(lab: Lab, component: Component) -> list[str]:
         return [lab.python, "-m", GUARD_MODULE, "run", "--config", str(lab.guard_config(region))]
     if kind == "resolver":
         return [lab.python, "-m", "lab.dns", "resolver", "--config", config]
-    return [lab.python, "-m", f"lab.{kind}", "--config", config]
+    module = "client" if kind == "insider" else kind
+    return [lab.python, "-m", f"lab.{module}", "--config", config]
 
 
 def environment(lab: Lab, kind: str = "") -> dict[str, str]:

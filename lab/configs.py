@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from lab import recovery
 from lab.border_routes import border_config
-from lab.catalogue import CONTAINER_PORT, LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, REGIONS, SERVICES, ZONE
+from lab.catalogue import (
+    CONTAINER_PORT,
+    LEASE_BUCKET,
+    LEDGER_BUCKET,
+    MODEL_BUCKET,
+    REGIONS,
+    SERVICES,
+    SWITCH_BUCKET,
+    ZONE,
+)
 from lab.keys import Keys, component_kubeconfig
 from lab.layout import POD_ADDRESS_START, Lab, write_json
 
 INSYNC_SECONDS = 1.0
+INSIDER_WRITES_PER_SECOND = 2
 
 
 def write_all(lab: Lab, keys: Keys) -> None:
     """Write every component's configuration."""
     shared = {
-        "witness": _identities(keys, {"witness": ["Admin"], "orchestrator": _WITNESS_ALL, "guard": _LEASES}),
+        "witness": _witness(keys),
         "aws": _aws(lab, keys),
         "resolver": _resolver(lab),
         "client": _client(lab),
@@ -38,7 +49,16 @@ def actions_on(bucket: str, *actions: str) -> list[str]:
 
 
 _LEASES = actions_on(LEASE_BUCKET, "Read", "Write", "List")
-_WITNESS_ALL = _LEASES + actions_on(LEDGER_BUCKET, "Read", "Write", "List")
+_WITNESS_ALL = _LEASES + [
+    action for bucket in (LEDGER_BUCKET, SWITCH_BUCKET) for action in actions_on(bucket, "Read", "Write", "List")
+]
+
+
+def _witness(keys: Keys) -> dict[str, Any]:
+    """Health checkers have no credentials: they may read the traffic switches, which hold no secret."""
+    config = _identities(keys, {"witness": ["Admin"], "orchestrator": _WITNESS_ALL, "guard": _LEASES})
+    config["identities"].append({"name": "anonymous", "actions": actions_on(SWITCH_BUCKET, "Read")})
+    return config
 
 
 def _identities(keys: Keys, actions: dict[str, list[str]]) -> dict[str, Any]:
@@ -63,6 +83,7 @@ def _aws(lab: Lab, keys: Keys) -> dict[str, Any]:
         "access_keys": {keys.aws["orchestrator"].id: keys.aws["orchestrator"].secret},
         "insync_seconds": INSYNC_SECONDS,
         "zones": [{"name": ZONE, "id": lab.zone_id}],
+        "recovery": recovery.config(lab),
     }
 
 
@@ -76,9 +97,23 @@ def _client(lab: Lab) -> dict[str, Any]:
     address, port = lab.resolver
     return {
         "directory": str(lab.client_directory),
+        # not for the client: where those who measure find the records of the clients inside the regions
+        "inside": {region: str(lab.client_directory / region) for region in REGIONS},
         "resolver": {"address": address, "port": port},
         "services": [
             {"name": service.name, "tier": service.tier, "url": public_url(lab, service.host)} for service in SERVICES
+        ],
+    }
+
+
+def _insider(lab: Lab, region: str) -> dict[str, Any]:
+    """The client in a region. It uses the services of the region alone, and no name: the resolver is outside."""
+    return {
+        "directory": str(lab.client_directory / region),
+        "per_second": INSIDER_WRITES_PER_SECOND,
+        "services": [
+            {"name": service.name, "url": public_url(lab, service.host), "address": lab.inner(service.name, region)}
+            for service in SERVICES
         ],
     }
 
@@ -154,6 +189,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
             ],
         },
     }
+    configs["insider"] = _insider(lab, region)
     if region not in lab.kubeconfigs:
         configs["kubernetes"] = {
             "host": lab.inner("kubernetes", region),

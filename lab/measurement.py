@@ -17,6 +17,10 @@ from .observer.writable import observed
 
 #: ids asked for in one request
 BATCH = 500
+#: the public clients, as a vantage; the others are the regions in which the clients are
+WORLD = "world"
+#: lost writes that are listed one by one; all are counted
+LISTED = 1000
 
 
 class MeasurementError(Exception):
@@ -31,6 +35,7 @@ class Attempt:
     began: dt.datetime
     ended: dt.datetime
     ok: bool
+    vantage: str = WORLD
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def lines(path: Path) -> Iterator[dict[str, t.Any]]:
                 yield json.loads(line)
 
 
-def writes(path: Path, since: dt.datetime) -> list[Attempt]:
+def writes(path: Path, since: dt.datetime, vantage: str = WORLD) -> list[Attempt]:
     """Return the writes of a client's record that ended after `since`, in order."""
     found = []
     for line in lines(path):
@@ -78,7 +83,7 @@ def writes(path: Path, since: dt.datetime) -> list[Attempt]:
             began = parse(line["t"])
             ended = began + dt.timedelta(seconds=line["seconds"])
             if ended >= since:
-                found.append(Attempt(line["id"], began, ended, line["ok"]))
+                found.append(Attempt(line["id"], began, ended, line["ok"], vantage))
     return found
 
 
@@ -110,9 +115,18 @@ def present(connection: ServiceConnection, identifiers: list[str]) -> set[str]:
 
 
 def measure_service(
-    service: dict[str, t.Any], path: Path, since: dt.datetime, connection: ServiceConnection, timeout: float
+    service: dict[str, t.Any],
+    path: Path,
+    since: dt.datetime,
+    connection: ServiceConnection,
+    timeout: float,
+    inside: t.Mapping[str, Path] | None = None,
 ) -> dict[str, t.Any]:
-    """Measure one service once its client sees success again. Raises MeasurementError after `timeout` seconds."""
+    """Measure one service once its public client sees success again. Raises MeasurementError after `timeout` seconds.
+
+    The outage is the public client's. What was acknowledged to the clients `inside` the regions, whose records these
+    are, counts as well: losing it is losing a write.
+    """
     deadline = time.monotonic() + timeout
     while True:
         attempts = writes(path, since)
@@ -122,20 +136,36 @@ def measure_service(
             seen = "no write of it" if not attempts else "its last write failed"
             raise MeasurementError(f"The client of {service['name']} saw no success within {timeout:g} s: {seen}.")
         time.sleep(0.1)
-    acknowledged = [attempt for attempt in attempts if attempt.ok]
+    others = [attempt for region, record in (inside or {}).items() for attempt in writes(record, since, region)]
+    acknowledged = [attempt for attempt in (*attempts, *others) if attempt.ok]
     readable = present(connection, [attempt.id for attempt in acknowledged])
-    lost = [attempt for attempt in acknowledged if attempt.id not in readable]
+    lost = sorted((one for one in acknowledged if one.id not in readable), key=lambda one: one.ended)
     outage = longest_outage(attempts)
-    oldest = min((attempt.ended for attempt in lost), default=None)
-    until = outage.started or attempts[-1].ended
     return {
         "tier": service.get("tier"),
         "acknowledged_writes": len(acknowledged),
         "lost_acknowledged_writes": len(lost),
-        "lost": [{"id": attempt.id, "acknowledged_at": iso(attempt.ended)} for attempt in lost],
+        "lost": [{"id": one.id, "acknowledged_at": iso(one.ended), "vantage": one.vantage} for one in lost[:LISTED]],
+        "vantages": {
+            vantage: {
+                "acknowledged_writes": sum(one.vantage == vantage for one in acknowledged),
+                "lost_acknowledged_writes": sum(one.vantage == vantage for one in lost),
+            }
+            for vantage in (WORLD, *(inside or {}))
+        },
         "outage": outage.as_dict(),
-        "rpo_seconds": round(max(0.0, (until - oldest).total_seconds()), 3) if oldest else 0.0,
+        "rpo_seconds": round(lost_seconds(lost, outage.started or attempts[-1].ended), 3),
     }
+
+
+def lost_seconds(lost: t.Sequence[Attempt], outage: dt.datetime) -> float:
+    """Return the time whose writes are lost: from the oldest of them to the outage, or to the youngest if it is later.
+
+    Clients inside a region that is cut off write on when the outage of the others has begun.
+    """
+    if not lost:
+        return 0.0
+    return max(0.0, (max(outage, lost[-1].ended) - lost[0].ended).total_seconds())
 
 
 def measure(
@@ -154,6 +184,7 @@ def measure(
             begin,
             ServiceConnection(service["url"], names, 10.0),
             timeout,
+            {region: Path(where) / f"{service['name']}.jsonl" for region, where in config.get("inside", {}).items()},
         )
         for service in config["services"]
     }

@@ -16,7 +16,7 @@ from lab.processes import ProcessId, family, kill_at_once, marked
 #: what a node agent gives every container's environment, with its own directory as the value
 CONTAINER_MARK = "LAB_NODE_DIRECTORY"
 #: stopped first: they act on the others
-FIRST = ("client", "observer", "guard", "node", "loadbalancer")
+FIRST = ("client", "insider", "observer", "guard", "node", "loadbalancer")
 #: what a lab leaves when it stops: logs, and what client, observer and the incidents' ledgers say
 KEPT_RECORDS = ("client", "observer", "logs")
 

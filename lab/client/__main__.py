@@ -1,6 +1,7 @@
 """``python -m lab.client --config FILE``: use the services until SIGTERM.
 
 Config: {"directory", "resolver": {"address", "port"}, "services": [{"name", "url"}], "per_second": 5, "timeout": 1.0}
+A service that has an "address" is used there, and its name is not asked for.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from .http import ServiceConnection
-from .names import Names
+from .names import Names, OneAddress, Resolver
 from .traffic import Traffic
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -25,11 +27,11 @@ def main() -> int:
     directory = Path(config["directory"])
     directory.mkdir(parents=True, exist_ok=True)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # taken by sigwait, whenever they come
-    resolver, timeout = config["resolver"], float(config.get("timeout", 1.0))
+    timeout = float(config.get("timeout", 1.0))
     clients = [
         Traffic(
             service["name"],
-            ServiceConnection(service["url"], Names(resolver["address"], resolver["port"], timeout), timeout),
+            ServiceConnection(service["url"], resolver_of(config, service, timeout), timeout),
             directory / f"{service['name']}.jsonl",
             float(config.get("per_second", 5)),
         )
@@ -44,6 +46,13 @@ def main() -> int:
     for client in clients:
         client.join(timeout=3 * timeout)
     return 0
+
+
+def resolver_of(config: dict[str, Any], service: dict[str, Any], timeout: float) -> Resolver:
+    """Who says where the service is."""
+    if "address" in service:
+        return OneAddress(service["address"])
+    return Names(config["resolver"]["address"], config["resolver"]["port"], timeout)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from .names import Names
+from .names import Resolver
 
 
 @dataclass
@@ -25,7 +25,7 @@ class ServiceConnection:
     """A service by its public URL. Opens a new connection when the name moved or the old one failed."""
 
     url: str
-    names: Names
+    names: Resolver
     timeout: float = 1.0
     _open: http.client.HTTPConnection | None = field(default=None, init=False)
     _address: str = field(default="", init=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import typing as t
 from dataclasses import dataclass
 
 import dns.exception
@@ -14,6 +15,24 @@ import dns.rdatatype
 
 class Unresolved(Exception):
     """The resolver gave no address."""
+
+
+class Resolver(t.Protocol):
+    """Says where a name is."""
+
+    def resolve(self, name: str) -> str:
+        """Return one IPv4 address. Raises Unresolved."""
+
+
+@dataclass(frozen=True)
+class OneAddress:
+    """Every name is at one address, which is known."""
+
+    address: str
+
+    def resolve(self, name: str) -> str:
+        """Return it."""
+        return self.address
 
 
 @dataclass

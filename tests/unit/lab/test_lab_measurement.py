@@ -15,7 +15,7 @@ import dns.rrset
 import pytest
 
 from lab.client.http import ServiceConnection
-from lab.client.names import Names, Unresolved
+from lab.client.names import Names, OneAddress, Unresolved
 from lab.measurement import MeasurementError, longest_outage, measure_service, writes
 
 BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
@@ -25,11 +25,11 @@ def at(seconds: float) -> str:
     return (BEGIN + dt.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
-def client_record(path: Path, pattern: str, step: float = 1.0) -> Path:
+def client_record(path: Path, pattern: str, step: float = 1.0, name: str = "w") -> Path:
     """One write a step: `+` acknowledged, `-` failed; the ids are w0, w1, ..."""
     with path.open("w", encoding="utf-8") as out:
         for number, sign in enumerate(pattern):
-            line = {"t": at(number * step), "op": "write", "id": f"w{number}", "ok": sign == "+", "seconds": 0.1}
+            line = {"t": at(number * step), "op": "write", "id": f"{name}{number}", "ok": sign == "+", "seconds": 0.1}
             out.write(json.dumps(line) + "\n")
             out.write(json.dumps({**line, "op": "read"}) + "\n")
         out.write('{"t": "half a li')
@@ -75,20 +75,13 @@ def service() -> Iterator[tuple[str, set[str]]]:
     server.shutdown()
 
 
-class OneAddress(Names):
-    """Every name is here."""
-
-    def resolve(self, name: str) -> str:
-        return "127.0.0.1"
-
-
 def test_lost_writes_are_the_acknowledged_ones_that_cannot_be_read(
     tmp_path: Path, service: tuple[str, set[str]]
 ) -> None:
     url, kept = service
     kept |= {"w0", "w1", "w7", "w8"}
     record = client_record(tmp_path / "c.jsonl", "++++---++")
-    connection = ServiceConnection(url, OneAddress("127.0.0.1", 1))
+    connection = ServiceConnection(url, OneAddress("127.0.0.1"))
     found = measure_service({"name": "api", "tier": 1}, record, BEGIN, connection, 1)
     assert (found["acknowledged_writes"], found["lost_acknowledged_writes"]) == (6, 2)
     assert [lost["id"] for lost in found["lost"]] == ["w2", "w3"]
@@ -96,11 +89,35 @@ def test_lost_writes_are_the_acknowledged_ones_that_cannot_be_read(
     assert found["outage"]["seconds"] == pytest.approx(3.1)
 
 
+def test_writes_of_clients_inside_count_as_lost_but_their_failures_are_no_outage(
+    tmp_path: Path, service: tuple[str, set[str]]
+) -> None:
+    url, kept = service
+    kept |= {"w0", "w1", "w7", "w8", "east0", "east1"}
+    world = client_record(tmp_path / "world.jsonl", "++-----++")
+    inside = {
+        "east": client_record(tmp_path / "east.jsonl", "+++++----", name="east"),
+        "west": client_record(tmp_path / "west.jsonl", "---------", name="west"),
+    }
+    found = measure_service(
+        {"name": "api", "tier": 1}, world, BEGIN, ServiceConnection(url, OneAddress("127.0.0.1")), 1, inside
+    )
+    assert found["vantages"] == {
+        "world": {"acknowledged_writes": 4, "lost_acknowledged_writes": 0},
+        "east": {"acknowledged_writes": 5, "lost_acknowledged_writes": 3},
+        "west": {"acknowledged_writes": 0, "lost_acknowledged_writes": 0},
+    }
+    assert (found["acknowledged_writes"], found["lost_acknowledged_writes"]) == (9, 3)
+    assert found["lost"][0] == {"id": "east2", "acknowledged_at": at(2.1), "vantage": "east"}
+    assert found["outage"]["seconds"] == pytest.approx(5.1)
+    assert found["rpo_seconds"] == pytest.approx(2.0)  # what east wrote from 2.1 to 4.1, while the world saw an outage
+
+
 @pytest.mark.parametrize(("pattern", "reason"), [("++--", "its last write failed"), ("", "no write of it")])
 def test_a_measurement_waits_for_success_and_says_when_there_is_none(
     tmp_path: Path, service: tuple[str, set[str]], pattern: str, reason: str
 ) -> None:
-    connection = ServiceConnection(service[0], OneAddress("127.0.0.1", 1))
+    connection = ServiceConnection(service[0], OneAddress("127.0.0.1"))
     record = client_record(tmp_path / "c.jsonl", pattern)
     with pytest.raises(MeasurementError, match=reason):
         measure_service({"name": "api"}, record, BEGIN, connection, 0)

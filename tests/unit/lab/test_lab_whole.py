@@ -86,7 +86,7 @@ def test_a_lab_that_is_up_runs_everything(lab: Lab, command: Command) -> None:
     assert set(states.values()) == {"running", "running, primary", "running, standby"}
     assert states[f"{ACTIVE} postgres"] == "running, primary"
     assert states[f"{STANDBY} postgres"] == "running, standby"
-    assert len(states) == 5 + 2 * 8
+    assert len(states) == 5 + 2 * 9
     assert command("status").returncode == 0
 
 
