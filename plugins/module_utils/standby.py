@@ -100,12 +100,14 @@ class Conversion:
 
     def run(self) -> None:
         """Observe, or bring it about, or wait for it."""
+        entry = self.journal.read()
+        if entry is None and self.params["state"] != "streaming":
+            self._cluster()  # before anybody is asked
         self.report.primary = self.source.primary()
         if self.params["state"] == "streaming":
             self._wait()
             return
         self._need_lease()
-        entry = self.journal.read()
         if not self.check_mode:
             with self.journal.lock():
                 self._work(self.journal.read())
@@ -159,6 +161,8 @@ class Conversion:
         cluster = self._cluster()
         found = self._examine(cluster)
         if found.method is not None and cluster.running:
+            if found.comparison and found.method != "follow" and not self.params.get("divergence_saved"):
+                self._settle(found.comparison)  # refused before it is stopped
             cluster.stop(float(self.params["wait_timeout"]))
             self.report.changed = True
             found = self._examine(cluster)
@@ -177,8 +181,9 @@ class Conversion:
             self.report.slot_created = self.report.changed = True
         if present is None or not present.active or self._cluster_runs():
             return
+        patience = min(90.0, float(self.params["wait_timeout"]))
         try:  # a sender notices late that its receiver has gone
-            wait_until(lambda: not (self.source.slot(name) or present).active, 90, f"slot {name}", interval=0.5)
+            wait_until(lambda: not (self.source.slot(name) or present).active, patience, f"slot {name}")
         except TimedOut as error:
             remedy = "Give each standby a slot of its own."
             raise Refused(
@@ -229,6 +234,7 @@ class Conversion:
         try:
             if cluster.recover(float(self.params["program_timeout"])):
                 self.report.changed = True
+            self.source.need_checkpoint(self.report.need_primary().timeline, float(self.params["wait_timeout"]))
         except RecoveryError as error:
             return str(error).rstrip(".")
         return self.rebuild.dry_run(cluster)

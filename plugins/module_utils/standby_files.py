@@ -22,7 +22,7 @@ _STATE_FILES = ("PG_VERSION", "backup_manifest", "current_logfiles", "promote", 
 _STATE_PATTERNS = ("postmaster.*", "backup_label*", "tablespace_map*", "*.signal")
 _STATE_DIRECTORIES = ("base", "global", "pg_*")
 #: moved rather than copied: they may be large, and nothing depends on them
-_LOGS = ("log", "pg_log")
+LOGS = ("log", "pg_log")
 
 
 def own_entries(data: Path) -> list[str]:
@@ -33,7 +33,7 @@ def own_entries(data: Path) -> list[str]:
 def _is_state(entry: os.DirEntry[str]) -> bool:
     """Judge by name and kind: pg_hba.conf is configuration, pg_wal is state, be it a link to another disk or not."""
     if entry.is_dir():
-        return entry.name not in _LOGS and any(fnmatch(entry.name, one) for one in _STATE_DIRECTORIES)
+        return entry.name not in LOGS and any(fnmatch(entry.name, one) for one in _STATE_DIRECTORIES)
     return entry.name in _STATE_FILES or any(fnmatch(entry.name, one) for one in _STATE_PATTERNS)
 
 
@@ -44,7 +44,7 @@ def set_aside(data: Path, saved: Path) -> None:
     saved.mkdir(mode=0o700)
     os.chown(saved, like.st_uid, like.st_gid)
     for name in own_entries(data):
-        if name not in _LOGS:
+        if name not in LOGS:
             _copy(data / name, saved / name)
     sync(saved)
 
@@ -52,7 +52,7 @@ def set_aside(data: Path, saved: Path) -> None:
 def take_out(data: Path, saved: Path) -> None:
     """Take what was set aside out of the data directory: pg_rewind would have to replace it, and may not be able to."""
     for name in own_entries(data):
-        if name in _LOGS:
+        if name in LOGS:
             (data / name).rename(saved / name)
         else:
             remove(data / name)
@@ -60,7 +60,7 @@ def take_out(data: Path, saved: Path) -> None:
 
 def _put_logs_back(saved: Path, data: Path) -> None:
     """Give the data directory the logs that were moved away, in place of the source's."""
-    for name in _LOGS:
+    for name in LOGS:
         if (saved / name).is_dir():
             remove(data / name)
             (saved / name).rename(data / name)
@@ -71,7 +71,7 @@ def put_back(saved: Path, data: Path) -> list[str]:
     _put_logs_back(saved, data)
     names = sorted(os.listdir(saved))
     for name in own_entries(data):
-        if name not in names and name not in _LOGS:
+        if name not in names and name not in LOGS:
             remove(data / name)
     for name in names:
         if not (data / name).is_dir() or (data / name).is_symlink():

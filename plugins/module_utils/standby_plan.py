@@ -16,7 +16,7 @@ from .errors import RecoveryError, Refused, failed
 from .postgres_cluster import Cluster, ControlData
 from .postgres_state import lsn_number
 from .standby_source import Primary, Source
-from .standby_timelines import fork_of, local_history, lsn_text, segment_on, wal_end
+from .standby_timelines import fork_of, local_history, lsn_text, own_timeline, segment_on, wal_end
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Comparison:
     """The cluster beside the source. Positions are as PostgreSQL writes them; None is what cannot be known."""
 
     control: ControlData
+    #: the cluster's own timeline
+    timeline: int
     #: where the source left the cluster's history; where it has not, up to where the source has written
     fork: str | None
     #: where the cluster's own WAL ends
@@ -42,16 +44,17 @@ class Comparison:
                 f"Failed to make {cluster.data} a standby: it is system {control.system_identifier}, the source is "
                 f"system {primary.system_identifier}: they were never one cluster. Correct source or data_directory."
             )
+        timeline = own_timeline(cluster, control)
         try:
-            fork = fork_of(local_history(cluster, control.timeline), primary.history)
+            fork = fork_of(local_history(cluster, timeline), primary.history)
             end = wal_end(cluster)
         except (RecoveryError, ValueError) as error:
-            return cls(control, None, None, True, str(error).rstrip("."))
+            return cls(control, timeline, None, None, True, str(error).rstrip("."))
         if fork is None and not control.in_recovery and not (cluster.data / "standby.signal").exists():
-            trouble = f"both were primaries on timeline {control.timeline}, so nobody can tell where they parted"
-            return cls(control, None, end, True, trouble)
+            trouble = f"both were primaries on timeline {timeline}, so nobody can tell where they parted"
+            return cls(control, timeline, None, end, True, trouble)
         limit = lsn_number(primary.lsn) if fork is None else fork
-        return cls(control, lsn_text(limit), end, lsn_number(end) > limit)
+        return cls(control, timeline, lsn_text(limit), end, lsn_number(end) > limit)
 
 
 class Planner:
@@ -91,8 +94,8 @@ class Planner:
             return found.trouble
         if not (control.checksums or control.wal_log_hints):
             return "it has neither data checksums nor wal_log_hints, so that pg_rewind cannot work"
-        if control.timeline == self.primary.timeline:
-            return f"both are on timeline {control.timeline}, where pg_rewind has nothing to compare"
+        if found.timeline == self.primary.timeline:
+            return f"both are on timeline {found.timeline}, where pg_rewind has nothing to compare"
         if control.in_recovery and not control.clean:
             return "it is a standby that was not stopped in order"
         return ""

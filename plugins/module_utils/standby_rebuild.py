@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import standby_files as files
 from . import standby_journal as journal
-from .errors import RecoveryError
+from .errors import RecoveryError, failed
 from .guard_hba import HbaFile
 from .postgres_cluster import Cluster
 from .standby_journal import Entry, Journal
@@ -62,7 +62,7 @@ class Rebuild:
     def dry_run(self, cluster: Cluster) -> str:
         """Return why pg_rewind would not work on a cleanly stopped cluster; empty when it would."""
         try:
-            self._program(cluster).run("pg_rewind", [*self._rewind(cluster.data), "--dry-run"])
+            self._run_rewind(cluster, "--dry-run")
         except RecoveryError as error:
             return str(error).rstrip(".")
         return ""
@@ -76,8 +76,7 @@ class Rebuild:
         files.take_out(work, Path(entry.saved))
         entry = self.journal.write(replace(entry, stage=journal.REWINDING))
         moved = Cluster(work, self.bin_directory)
-        said = self._program(moved).run("pg_rewind", self._rewind(work))
-        copied = _REWOUND.findall(said)
+        copied = _REWOUND.findall(self._run_rewind(moved))
         self.bytes_copied = int(copied[-1]) * 1024 if copied else 0
         self.finish(self.journal.write(replace(entry, stage=journal.REWOUND)))
 
@@ -93,6 +92,8 @@ class Rebuild:
         arguments += ["--no-password", "--progress", "--verbose", *elsewhere]
         self._program(cluster).run("pg_basebackup", arguments)
         self.bytes_copied = files.size(work)
+        for name in files.LOGS:  # the source's; the region's own are kept with its old data directory
+            files.remove(work / name)
         self.finish(self.journal.write(replace(entry, stage=journal.COPIED)))
 
     def finish(self, entry: Entry) -> None:
@@ -145,9 +146,14 @@ class Rebuild:
                 self.slots_removed.append(slot.name)
         self.settings.write(data)
 
-    def _rewind(self, work: Path) -> list[str]:
+    def _run_rewind(self, cluster: Cluster, *more: str) -> str:
         source = f"--source-server={self.connection} dbname={self.source.options.get('database') or 'postgres'}"
-        return ["-D", str(work), source, "--no-ensure-shutdown", "--progress"]
+        arguments = ["-D", str(cluster.data), source, "--no-ensure-shutdown", "--progress", *more]
+        said = self._program(cluster).run("pg_rewind", arguments)
+        if "no rewind required" in said:  # it ends well, having done nothing
+            cause = f"pg_rewind sees no divergence (log {self.places.log})"
+            raise RecoveryError(failed("rewind", str(cluster.data), cause))
+        return said
 
     def _program(self, cluster: Cluster) -> LongProgram:
         return LongProgram(cluster, self.places.log, self.timeout, self.tell)

@@ -78,13 +78,11 @@ class Report:
 
     def result(self) -> Result:
         """The module's return values, at any time."""
-        compared = (self._before.comparison if self._before else None) or (
-            self._last.comparison if self._last else None
-        )
+        compared = self._last.comparison if self._last else None
         control = compared.control if compared else None
         primary, standby = self.primary, self.standby
         system = control.system_identifier if control else standby.system_identifier if standby else None
-        timeline = control.timeline if control else standby.timeline if standby else None
+        timeline = compared.timeline if compared else standby.timeline if standby else None
         running = self._last.running if self._last else standby is not None
         streams = self._streams()
         return {

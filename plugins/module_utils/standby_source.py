@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .clock import Deadline
+from .clock import Deadline, wait_until
 from .errors import RecoveryError, Refused, Unreachable, failed, require
 from .postgres_state import ServerState
 from .sql import LoginFailed, Postgres, SqlFailed, WriteRefused, await_idle
@@ -100,6 +100,21 @@ class Source:
     def has_segment(self, segment: str) -> bool:
         """Return whether the source still has one WAL file. Needs the grants of dr_rewind."""
         return self._granted("SELECT (pg_stat_file('pg_wal/' || %s, true)).size IS NOT NULL", (segment,))[0] is True
+
+    def need_checkpoint(self, timeline: int, timeout: float) -> None:
+        """Let its control file know its timeline, from which pg_rewind learns it; a promotion leaves that for later.
+
+        Takes the grants of dr_rewind on PostgreSQL 15 and newer; an older one is waited for. Raises TimedOut.
+        """
+        query = "SELECT timeline_id FROM pg_control_checkpoint()"
+        if int(self.sql.row(query)[0]) < timeline:
+            try:
+                self.sql.rows("CHECKPOINT", timeout=timeout)
+            except SqlFailed as error:
+                if error.sqlstate != _FORBIDDEN:
+                    raise
+        what = f"a checkpoint of {self.name} on timeline {timeline}"
+        wait_until(lambda: int(self.sql.row(query)[0]) >= timeline, timeout, what, interval=0.5)
 
     def size(self) -> int:
         """Return the bytes of its databases."""

@@ -7,16 +7,18 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from dataclasses import dataclass
 
 from .errors import RecoveryError, failed
-from .postgres_cluster import Cluster, last_words
+from .postgres_cluster import Cluster, ControlData, last_words
 from .postgres_state import lsn_number
 
 _LONG_PAGE_HEADER, _PAGE_HEADER, _PAGE = 40, 24, 8192
 _RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+/[0-9A-F]+)")
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
 _LAST = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+):")
 
 
@@ -76,13 +78,22 @@ def local_history(cluster: Cluster, timeline: int) -> list[Stretch]:
         raise RecoveryError(failed("read", str(path), error.strerror, remedy)) from error
 
 
+def own_timeline(cluster: Cluster, control: ControlData) -> int:
+    """Return the timeline that the cluster is on. A standby's control file learns late what its receiver wrote."""
+    found = [control.timeline]
+    if control.state == "in archive recovery":
+        names = (entry.name for entry in os.scandir(cluster.data / "pg_wal"))
+        found += [int(name[:8], 16) for name in names if _SEGMENT.fullmatch(name)]
+    return max(found)
+
+
 def wal_end(cluster: Cluster) -> str:
-    """Return where the WAL of a stopped cluster ends: after the last record that the server would replay.
+    """Return where the cluster's WAL ends: after the last record that a stopped server would replay.
 
     Reads only. Raises RecoveryError where the WAL cannot be read from the last checkpoint on.
     """
     control = cluster.control()
-    own = local_history(cluster, control.timeline)[-1]
+    own = local_history(cluster, own_timeline(cluster, control))[-1]
     start = lsn_text(max(lsn_number(control.redo), own.begin))
     where = ("-p", str(cluster.data / "pg_wal"), "-t", str(own.timeline))
     done = cluster.run("pg_waldump", "--quiet", *where, "-s", start, check=False, timeout=1800)

@@ -48,3 +48,11 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO dr_rew
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_file(text, boolean) TO dr_rewind;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text) TO dr_rewind;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO dr_rewind;
+-- A server that was just promoted must be asked for a checkpoint before pg_rewind: PostgreSQL 15 and newer lets this role.
+DO $grants$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_checkpoint') THEN
+    GRANT pg_checkpoint TO dr_rewind;
+  END IF;
+END
+$grants$;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.unit.plugins.both_ways import BothWays
 from tests.unit.plugins.guard_support import know_passwords, prepare_database
-from tests.unit.servers import PostgresFactory, PostgresServer, eventually
+from tests.unit.servers import PostgresFactory, PostgresServer, as_server_user, eventually, give_to_server_user
 
 SLOT = "east"
 REPLICATOR = "replicators-password"
@@ -25,6 +26,7 @@ class Pair:
     both: BothWays
     east: PostgresServer
     west: PostgresServer
+    factory: PostgresFactory
 
     def options(self, **more: Any) -> dict[str, Any]:
         return {
@@ -81,10 +83,53 @@ class Pair:
             self.write(self.east, 1)
         assert self.west.sql("SELECT application_name FROM pg_stat_replication") == [("east",)]
 
-    def own_files(self) -> dict[str, bytes]:
-        """Configuration of east by name, without what makes it a standby."""
+    def caught_up(self) -> None:
+        """Wait until east has replayed all of west."""
+        lsn = self.west.sql("SELECT pg_current_wal_lsn()")[0][0]
+        eventually(lambda: self.east.sql(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'")[0][0], "east's replay")
+
+    def third(self) -> PostgresServer:
+        """Another standby of west, which knows east's replication role."""
+        server = self.factory.standby_of(self.west)
+        know_passwords(server)
+        server.add_password("replicator", REPLICATOR)
+        return server
+
+    def other_system(self, factory: PostgresFactory) -> dict[str, Any]:
+        """The source option of a primary that was never one cluster with east."""
+        server = PostgresServer(factory.directory / f"other-{len(factory.servers)}").initialise().start()
+        factory.servers.append(server)
+        return {**server.options("postgres"), "sslmode": "disable"}
+
+    def forget_wal(self) -> None:
+        """Let west remove the WAL that east would go on from."""
+        self.west.sql("ALTER SYSTEM SET wal_keep_size = 0", "SELECT pg_reload_conf()")
+        self.west.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+        for _ in range(3):
+            self.write(self.west, 10)
+            self.west.sql("SELECT pg_switch_wal()", "CHECKPOINT")
+
+    def occupy_slot(self) -> subprocess.Popen[bytes]:
+        """Let something else stream over east's slot."""
+        self.west.sql(f"SELECT pg_create_physical_replication_slot('{SLOT}', true)")
+        target = self.west.directory / "received"
+        target.mkdir()
+        give_to_server_user(target)
+        connection = f"host={self.west.host} port={self.west.port} user=postgres passfile={self.west.passfile}"
+        command = [str(self.west.bin / "pg_receivewal"), "-D", str(target), "-S", SLOT, "-d", connection]
+        other = subprocess.Popen(command, cwd="/", **as_server_user())
+        active = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{SLOT}'"
+        eventually(lambda: self.west.sql(active)[0][0], "the slot's use")
+        return other
+
+    def data_directory_listing(self) -> list[tuple[str, int]]:
+        """Every file of east with its time of change."""
+        return sorted((str(path), path.lstat().st_mtime_ns) for path in self.east.data.rglob("*"))
+
+    def own_files(self, *more: str) -> dict[str, bytes]:
+        """Configuration of east by name, without what makes it a standby, and more files."""
         names = ["postgresql.conf", "pg_ident.conf", "pg_hba.conf", "postgresql.auto.test.conf"]
-        names += ["certificates/server.key", "log/yesterday.log"]
+        names += ["certificates/server.key", *more]
         return {name: (self.east.data / name).read_bytes() for name in names}
 
     def left_over(self) -> list[str]:
@@ -118,6 +163,6 @@ def make_pair(factory: PostgresFactory, both: BothWays, hints: bool = True) -> P
         with contextlib.suppress(FileExistsError):
             path.parent.mkdir()
         path.write_text(f"{name} of east")
-    Pair(both, east, west).write(east, 20)
+    Pair(both, east, west, factory).write(east, 20)
     eventually(lambda: west.sql("SELECT count(*) FROM writes") == [(20,)], "replication")
-    return Pair(both, east, west)
+    return Pair(both, east, west, factory)
