@@ -1,0 +1,46 @@
+"""Which places of which playbooks are tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+from tests.chaos.kill.run import Kill
+from tests.chaos.kill.trial import Outcome, Trials
+
+#: seconds after the beginning of a task at which it is killed, for those that last
+_WITHIN = (0.05, 0.3, 1.0, 2.5)
+
+
+def at(trials: Trials, playbooks: Iterable[str], kill: Kill) -> Iterator[Outcome]:
+    """One place."""
+    for name in playbooks:
+        yield trials.run(name, kill)
+
+
+def everywhere(trials: Trials, playbooks: Iterable[str], after: float) -> Iterator[Outcome]:
+    """Every task, until a run is over before it could be killed."""
+    for name in playbooks:
+        task = 1
+        while True:
+            outcome = trials.run(name, Kill(task, after))
+            yield outcome
+            if not outcome.killed:
+                break
+            task += 1
+
+
+def seeded(trials: Trials, playbooks: Iterable[str], count: int, seed: int) -> Iterator[Outcome]:
+    """`count` places, drawn by `seed`, over all playbooks; the first run of each tells how many tasks it has."""
+    draw = random.Random(seed)
+    names = list(playbooks)
+    lengths: dict[str, int] = {}
+    for number in range(count):
+        name = names[number % len(names)]
+        if name not in lengths:
+            whole = trials.run(name, None)
+            yield whole
+            if whole.problems:
+                return
+            lengths[name] = whole.tasks
+        yield trials.run(name, Kill(draw.randint(1, lengths[name]), draw.choice((0.0, *_WITHIN))))

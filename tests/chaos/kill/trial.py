@@ -1,0 +1,112 @@
+"""One playbook killed at one place and run again, in a lab that goes on from one trial to the next."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.kill.run import Kill, Run, playbook
+from tests.chaos.kill.verdict import Story, problems
+from tests.chaos.kill.world import Snapshot, World
+
+PLAYBOOKS = ("region_failover", "region_switchover", "region_failback")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial came to. `task` is the name of the last task that began before the kill."""
+
+    playbook: str
+    kill: Kill | None
+    killed: bool
+    task: str
+    tasks: int
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+
+
+class Trials:
+    """Trials in one lab. A trial that went wrong leaves a world that nobody vouches for: the lab starts afresh."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._fresh = False
+        self._prefix = f"kill-{uuid.uuid4().hex[:6]}"
+        self._number = 0
+
+    def run(self, name: str, kill: Kill | None) -> Outcome:
+        """Bring about what the playbook is for, kill it, run it again, look, and go back to two healthy regions."""
+        if not self._fresh:
+            self.world.start()
+            self._fresh = True
+        began = time.monotonic()
+        try:
+            outcome = self._trial(name, kill, began)
+            if not outcome.problems and name == "region_failover":
+                self._bring_home()
+        except (subprocess.SubprocessError, RuntimeError) as error:
+            told = f"the harness failed: {error} {getattr(error, 'stderr', None) or ''}"
+            outcome = Outcome(name, kill, True, "", 0, time.monotonic() - began, [told])
+        if outcome.problems:
+            self._afresh()
+        return outcome
+
+    def _afresh(self) -> None:
+        """Have the next trial start the lab."""
+        self.world.stop()
+        self._fresh = False
+
+    def _trial(self, name: str, kill: Kill | None, began: float) -> Outcome:
+        if name == "region_failback":
+            self._lose_a_region()
+        before = self.world.observe()
+        incident, target = self._incident(name), self.world.other(before.active)
+        if name == "region_failover":
+            self.world.lab("break", "region", before.active)
+        variables: dict[str, Any] = {"dr_incident": incident}
+        first = self._play(name, variables, kill)
+        runs = [first, self._play(name, variables)] if first.killed else [first]
+        seen = [target] if name == "region_failover" else []
+        after: Snapshot = self.world.observe(*seen)
+        story = Story(name, incident, before, after, target, tuple(runs))
+        found = problems(self.world, story)
+        if found:
+            self._keep(incident, runs)
+        task = first.tasks[-1] if first.tasks else ""
+        return Outcome(name, kill, first.killed, task, len(first.tasks), time.monotonic() - began, found)
+
+    def _lose_a_region(self) -> None:
+        """What a failback is the end of: a region was lost, another took over, and the first has returned."""
+        active = self.world.observe().active
+        self.world.lab("break", "region", active)
+        self._must("region_failover")
+        self.world.lab("heal", "region", active)
+
+    def _bring_home(self) -> None:
+        """Two healthy regions again, whichever is active."""
+        active = self.world.lease["holder"]
+        self.world.lab("heal", "region", self.world.other(active))
+        try:
+            self._must("region_failback")
+        except RuntimeError:  # trials of region_failback report that; here it is only the way home
+            self._afresh()
+
+    def _must(self, name: str) -> None:
+        run = self._play(name, {"dr_incident": self._incident(f"set-{name}")})
+        if run.status != 0:
+            raise RuntimeError(f"{name} ended with {run.status}: {run.reason}")
+
+    def _play(self, name: str, variables: dict[str, Any], kill: Kill | None = None) -> Run:
+        return playbook(name, self.world.directory, self.world.scratch, variables, kill)
+
+    def _incident(self, name: str) -> str:
+        self._number += 1
+        return f"{self._prefix}-{self._number}-{name.replace('_', '-')}"
+
+    def _keep(self, incident: str, runs: list[Run]) -> None:
+        """What was printed, for whoever looks into it."""
+        for number, run in enumerate(runs, 1):
+            (self.world.scratch / f"{incident}.{number}.log").write_text(run.output, encoding="utf-8")
