@@ -41,6 +41,8 @@ class Lab:
     contexts: dict[str, str] = field(default_factory=dict)
     #: faults in force, each with what it is about: {"region": ["us-east-1"]}
     faults: dict[str, list[str]] = field(default_factory=dict)
+    #: how its services' traffic is shifted: records, routing_controls or switch
+    traffic: str = "records"
     #: True once start has ended well
     complete: bool = False
 
@@ -194,7 +196,9 @@ class Lab:
         return {name: str(getattr(self, name)) for name in ("directory", "postgres_bin", "data")}
 
 
-_SHARED_HOSTS = {"witness": 2, "aws": 3, "authority": 53, "resolver": 54, "client": 100, "observer": 101}
+_SHARED_HOSTS = {"witness": 2, "aws": 3, "authority": 53, "resolver": 54, "client": 100, "observer": 101} | {
+    f"recovery-{number}": 60 + number for number in range(5)
+}
 _REGION_HOSTS = {"border": 1, "postgres": 2, "store": 3, "registry": 4, "kubernetes": 5, "node": 6} | {
     service.name: 10 + number for number, service in enumerate(SERVICES)
 }

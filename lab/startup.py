@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import string
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lab import configs, shutdown
+from lab import configs, recovery, shutdown
 from lab.account import choose_account, data_directory, find_postgres
 from lab.catalogue import REGIONS, SERVICES
 from lab.components import Component, all_components, is_fenced, process_of, start
@@ -29,6 +30,7 @@ PREFERRED_PORTS = {
     "aws": 4566,
     "authority": 5300,
     "resolver": 5300,
+    "recovery": 4567,
 }
 LAUNCHER = """\
 import sys
@@ -76,7 +78,7 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
             )
             shutdown.stop_lab(lab)
         contexts = _contexts(kubeconfigs)
-        lab = create(directory, kubeconfigs, contexts)
+        lab = create(directory, kubeconfigs, contexts, recovery.method_from(os.environ))
         report(f"lab in {directory}, network {lab.network}")
         try:
             _bring_up(lab, report)
@@ -115,7 +117,7 @@ def _contexts(kubeconfigs: dict[str, str]) -> dict[str, str]:
     return contexts
 
 
-def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str]) -> Lab:
+def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str], traffic: str = "records") -> Lab:
     """Choose network, ports and user, make secrets, write configurations: a lab with nothing running yet."""
     directory.mkdir(parents=True, exist_ok=True)
     shutdown.remove_state(directory)
@@ -134,6 +136,7 @@ def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str
             data=data,
             account=account,
             ports={},
+            traffic=traffic,
             kubeconfigs=kubeconfigs,
             contexts=contexts,
         )
@@ -155,6 +158,8 @@ def _ports(lab: Lab) -> dict[str, int]:
     for kind, preferred in PREFERRED_PORTS.items():
         if kind in ("aws", "authority", "resolver"):
             addresses = [lab.address(kind)]
+        elif kind == "recovery":
+            addresses = recovery.addresses(lab)
         elif kind == "loadbalancer":
             addresses = [
                 place(service.name, region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab import recovery
 from lab.catalogue import (
     ACTIVE,
     IMAGE,
@@ -12,6 +13,7 @@ from lab.catalogue import (
     MODEL_BUCKET,
     REGIONS,
     SERVICES,
+    SWITCH_BUCKET,
     ZONE,
     other,
 )
@@ -44,6 +46,7 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
         },
         "lease_stores": lease_stores(lab, "orchestrator"),
         "aws": aws_option(lab),
+        "traffic": recovery.describe(lab, store_option(lab, "switch", None, SWITCH_BUCKET, "orchestrator")),
         "dns": {
             "authoritative": [{"name": "route53", "address": lab.address("authority"), "port": lab.port("authority")}],
             "resolvers": [{"name": "lab", "address": address, "port": port}],

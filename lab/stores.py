@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils import aws
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.catalogue import LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, MODEL_KEY, MODEL_VERSION, REGIONS
+from lab.catalogue import LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, MODEL_KEY, MODEL_VERSION, REGIONS, SWITCH_BUCKET
 from lab.components import Component, check_alive
 from lab.errors import LabError
 from lab.layout import Lab
@@ -48,6 +48,8 @@ def fill_witness(lab: Lab) -> None:
     client = _ready_client(lab, Component("witness", None), "witness")
     _create_bucket(client, LEASE_BUCKET)
     _create_bucket(client, LEDGER_BUCKET, ObjectLockEnabledForBucket=True)
+    if lab.traffic == "switch":  # a bucket's first object takes seconds
+        _create_bucket(client, SWITCH_BUCKET)
 
 
 def fill_region(lab: Lab, region: str) -> None:

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils import catalogue
+from ..module_utils import catalogue, catalogue_traffic
 from ..module_utils.errors import RecoveryError
 
 
@@ -34,6 +34,9 @@ class FilterModule:
         return {
             "service_objectives": _filter(catalogue.objectives),
             "service_records": _filter(catalogue.records),
+            "service_traffic": _filter(catalogue_traffic.traffic),
+            "service_failover_records": _filter(catalogue_traffic.failover_records),
+            "traffic_result": _filter(catalogue_traffic.result),
             "service_workloads": _filter(catalogue.workloads),
             "service_checks": _filter(catalogue.checks),
             "service_deep_checks": _filter(catalogue.deep_checks),
