@@ -38,6 +38,8 @@ class Regions:
             if len(found) == 1:
                 return next(iter(found))
         if isinstance(need.endpoint, t.Mapping) and not any(need.endpoint.get(key) for key in _MEMBERS):
+            if need.home:  # a global service: the region of the connection only signs
+                return None
             # An API of AWS under its own name is in the region that the connection names.
             aws = need.endpoint.get("region") if not need.endpoint.get("context") else need.endpoint.get("context")
             return str(aws) if aws and re.fullmatch(self._pattern, str(aws)) else None

@@ -45,13 +45,9 @@ class RecoveryPath:
         self._loader = loader
         self._inventory = manager._inventory
         self.regions = self._read_regions()
+        self._check(failed)
         self.target = target or self._only_other()
-        for name in (failed, self.target):
-            if name not in self.regions:
-                known = ", ".join(self.regions) or "none"
-                raise Refused(
-                    f"Unknown region {name!r}. The inventory's group dr_regions has: {known}. Name one of them."
-                )
+        self._check(self.target)
         self._at = Regions(self.regions)
         self._assign_groups()
         self._walk = Walk(path, manager, loader, self._before_the_run)
@@ -80,6 +76,11 @@ class RecoveryPath:
             found[host.name] = values.of(values.variables.get("dr_region") or {})
         return found
 
+    def _check(self, name: str) -> None:
+        if name not in self.regions:
+            known = ", ".join(self.regions) or "none"
+            raise Refused(f"Unknown region {name!r}. The inventory's group dr_regions has: {known}. Name one of them.")
+
     def _only_other(self) -> str:
         others = [name for name in self.regions if name != self.failed]
         if len(others) != 1:
@@ -93,6 +94,9 @@ class RecoveryPath:
         """Fill the groups that a run fills: this is a process of its own, whose inventory nobody else sees."""
         for group, role in _GROUPS.items():
             self._inventory.add_group(group)
+            for host in self._inventory.groups[group].get_hosts():  # of an earlier item of the same task
+                self._inventory.groups[group].remove_host(host)
+                host.remove_group(self._inventory.groups[group])
             self._inventory.add_host(self.failed if role == "failed" else self.target, group)
         self._inventory.clear_caches()
         for host in self._inventory.get_hosts(ignore_limits=True, ignore_restrictions=True):
