@@ -14,6 +14,7 @@ description:
   - For every play whose name begins with a phase and a bar, as in C(Isolate | fence us-east-1), draws a line with the
     time since the incident was declared and what is left of the recovery time objective.
   - Names the tasks that took long, a failed step with its remedy, and at the end the incident's report.
+  - A run that goes on with an incident is told what its earlier runs have done.
   - It learns the clock from the results of M(terragon.disaster_recovery.incident_ledger), or of any task that returns
     C(incident_clock) with C(declared_at) and C(rto_objective_seconds).
   - Plays that are no phase are left alone. Nothing is recorded here. The verdict is the ledger's.
@@ -49,6 +50,7 @@ from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock import from_iso, utc_now
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger_event import PHASES
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger_story import done_before
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.report_table import duration
 
 _PLAY_NAME = re.compile(rf"({'|'.join(PHASES)})\s*\|\s*(.*)", re.IGNORECASE | re.DOTALL)
@@ -56,6 +58,9 @@ _PLAY_NAME = re.compile(rf"({'|'.join(PHASES)})\s*\|\s*(.*)", re.IGNORECASE | re
 #: what an operator copies from a message stays on one line
 _TO_TYPE = re.compile(r"-e (?:'[^']*'|\S+)")
 _JOINED = "\0"
+
+_AGAIN = "What was done is kept. Remove the cause and run the same command again: it goes on from there."
+_CLOSED = "The incident is closed: its ledger takes nothing more. Whatever is left to do is a new incident."
 
 
 class CallbackModule(CallbackBase):
@@ -71,6 +76,8 @@ class CallbackModule(CallbackBase):
         self._phase: str | None = None
         self._stopped: str | None = None
         self._declared_at: str | None = None
+        self._closed_at: str | None = None
+        self._read_ledger = False
         self._objective: float | None = None
         self._table: str | None = None
         self._task_since = 0.0
@@ -114,8 +121,7 @@ class CallbackModule(CallbackBase):
         ended_badly = any(stats.failures.values()) or any(stats.dark.values())
         if self._stopped and ended_badly:
             self._line(f"STOPPED in {self._stopped}", self._clock())
-            again = "What was done is kept. Remove the cause and run the same command again: it goes on from there."
-            self._text(again, C.COLOR_WARN)
+            self._text(_CLOSED if self._closed_at else _AGAIN, C.COLOR_WARN)
         if self._table:
             self._display.display(f"\n{self._table}")
 
@@ -125,10 +131,21 @@ class CallbackModule(CallbackBase):
             self._table = str(told["table"])
         if str(result.task.action).endswith("incident_ledger"):
             self._set(told.get("declared_at"), (told.get("objectives") or {}).get("rto_seconds"))
+            self._closed_at = told.get("closed_at") or self._closed_at
+            self._found(told)
         facts = told.get("ansible_facts")
         clock = told.get("incident_clock") or (facts.get("incident_clock") if isinstance(facts, dict) else None)
         if isinstance(clock, dict):
             self._set(clock.get("declared_at"), clock.get("rto_objective_seconds"))
+
+    def _found(self, told: t.Any) -> None:
+        """Say what earlier runs have done: what the ledger has when this run looks into it for the first time."""
+        if not self._read_ledger and not self._closed_at and told.get("events"):
+            done, begun = done_before(told["events"])
+            self._text(f"This incident goes on. Done before: {', '.join(done) or 'nothing'}.", C.COLOR_VERBOSE)
+            if begun:
+                self._text(f"Begun, outcome not recorded: {', '.join(begun)}.", C.COLOR_WARN)
+        self._read_ledger = self._read_ledger or "changed" in told
 
     def _set(self, declared_at: t.Any, objective: t.Any) -> None:
         try:
@@ -146,9 +163,14 @@ class CallbackModule(CallbackBase):
         """Return elapsed and remaining time."""
         if self._declared_at is None:
             return "the clock starts with the declaration"
-        elapsed = (utc_now() - from_iso(self._declared_at)).total_seconds()
-        text = f"{duration(elapsed)} since declared"
-        if self._objective is None:
+        until = from_iso(self._closed_at) if self._closed_at else utc_now()
+        elapsed = (until - from_iso(self._declared_at)).total_seconds()
+        text = (
+            f"closed {duration(elapsed)} after it was declared"
+            if self._closed_at
+            else f"{duration(elapsed)} since declared"
+        )
+        if self._objective is None or self._closed_at:
             return text
         left = self._objective - elapsed
         return f"{text}, {duration(left)} of RTO left" if left >= 0 else f"{text}, RTO MISSED by {duration(-left)}"

@@ -94,6 +94,48 @@ def test_a_failed_step_is_named_with_its_remedy(tmp_path: Path) -> None:
     assert "run the same command again" in done.stdout
 
 
+def test_a_closed_incident_is_not_to_be_run_again(tmp_path: Path) -> None:
+    """Neither where a run finds it closed, nor where the run that closed it stops afterwards."""
+    fail = {"name": "Judge", "ansible.builtin.fail": {"msg": "no"}}
+    objectives = {"rto_seconds": 3600}
+    plays = [
+        phase("Detect | x", ledger(tmp_path, objectives=objectives)),
+        phase("Close | x", ledger(tmp_path, "closed"), fail),
+    ]
+    found = [phase("Detect | x", ledger(tmp_path, "present"), fail)]
+    for tried in (plays, found):
+        done = run(tmp_path, tried)
+        assert done.returncode == 2
+        said = " ".join(done.stdout.split())
+        assert "The incident is closed: its ledger takes nothing more." in said
+        assert "run the same command again" not in said
+        assert "goes on" not in said
+        assert re.search(r"closed [\d.:]+( s)? after it was declared --$", clock_lines(done.stdout)[-1])
+
+
+def test_a_run_that_goes_on_says_what_it_found_done(tmp_path: Path) -> None:
+    def event(step: str, state: str, **data: Any) -> dict[str, Any]:
+        return ledger(tmp_path, "appended", phase="isolate", step=step, event_state=state, data=data)
+
+    first = [
+        ledger(tmp_path, "present"),
+        ledger(tmp_path),
+        event("pg_fence", "intent", item="main"),
+        event("pg_fence", "verified", item="main", changed=True),
+        event("look", "verified", changed=False),
+        event("scale_workloads", "intent"),
+        event("scale_workloads", "effect", changed=True),
+        event("pg_promote", "intent", item="main"),
+        ledger(tmp_path, "present"),
+    ]
+    assert "goes on" not in run(tmp_path, [phase("Detect | x", *first)]).stdout
+    again = run(tmp_path, [phase("Detect | x", ledger(tmp_path, "present"), ledger(tmp_path, "present"))])
+    assert (
+        again.stdout.count("   This incident goes on. Done before: pg_fence (isolate), scale_workloads (isolate).") == 1
+    )
+    assert again.stdout.count("   Begun, outcome not recorded: pg_promote (isolate).") == 1
+
+
 def test_what_was_rescued_or_ignored_did_not_stop_the_run(tmp_path: Path) -> None:
     fail = {"name": "Fail", "ansible.builtin.fail": {"msg": "no"}}
     tasks = [{"name": "Try", "block": [fail], "rescue": [DEBUG]}, {**fail, "name": "Ignored", "ignore_errors": True}]
