@@ -44,7 +44,7 @@ def _flat(value: t.Any, place: str = "") -> dict[str, str]:
         for number, item in enumerate(value, 1):
             found.update(_flat(item, f"{place} {_identity(item, number)}".strip()))
         return found
-    return {place: _shown(value)}
+    return {place: _shown(value)} if place or value else {}
 
 
 def _identity(item: t.Any, number: int) -> str:

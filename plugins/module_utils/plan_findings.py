@@ -4,8 +4,8 @@
 
 Findings are what the role failover_assess registers, under these names: `source`, `target` (names of regions), `leases`
 (results of pg_fence), `databases` (of pg_heartbeat, the target's server first), `workloads` (of k8s_workload), `wanted`
-(the workloads as the catalogue has them), `records` (of route53_traffic), `objectives` (service_objectives) and, where
-there are any, `routing_controls` (of arc_routing_control).
+(the workloads as the catalogue has them), `records` (of route53_traffic, or what the filter traffic_result made of all
+ways that traffic is shifted in) and `objectives` (service_objectives).
 
 What is observed is stable while nothing that matters changes: who holds which lease and its epoch, what the standby is,
 what runs and whether there is room for more, what traffic follows. Positions in the WAL, seconds and messages are left
@@ -36,18 +36,10 @@ def steps(findings: Findings, kind: str = "failover") -> list[Entry]:
     services = (_need(findings, "objectives").get("services")) or {}
     found += [_step("prove", f"service {name}", "", target) for name in sorted(services)]
     found += [
-        _step(
-            "shift",
-            f"{one['name']} {one['type']}",
-            _joined((one.get("before") or {}).get("values")),
-            _joined(one["values"]),
-        )
+        _step("shift", _record_name(one), _joined((one.get("before") or {}).get("values")), _joined(one["values"]))
         for one in _records(findings)
     ]
-    return found + [
-        _step("shift", f"routing control {one['name']}", one["state"], one.get("after") or one["state"])
-        for one in _controls(findings)
-    ]
+    return found + [_step("shift", one["name"], one["state"], one["after"]) for one in _controls(findings)]
 
 
 def observed(findings: Findings) -> Entry:
@@ -55,10 +47,7 @@ def observed(findings: Findings) -> Entry:
     return {
         "leases": [{key: one[key] for key in ("name", "holder", "epoch", "receipt")} for one in _leases(findings)],
         "objectives": _need(findings, "objectives"),
-        "records": [
-            {"name": f"{one['name']} {one['type']}" + _suffix(one.get("set_identifier")), **(one.get("before") or {})}
-            for one in _records(findings)
-        ],
+        "records": [{"name": _record_name(one), **(one.get("before") or {})} for one in _records(findings)],
         "regions": {"source": _need(findings, "source"), "target": _need(findings, "target")},
         "routing_controls": [{"name": one["name"], "state": one["state"]} for one in _controls(findings)],
         "standbys": [_standby(one) for one in _results(findings, "databases")],
@@ -129,19 +118,26 @@ def _about(lines: t.Sequence[str], word: str) -> bool:
 
 
 def _records(findings: Findings) -> list[Entry]:
-    return list((findings.get("records") or {}).get("records") or [])
+    """Return the records that are changed; a name that is switched by health has none, only what answers for it."""
+    found = (findings.get("records") or {}).get("records") or []
+    return [one for one in found if one.get("method", "records") == "records"]
+
+
+def _record_name(one: Findings) -> str:
+    return " ".join(str(part) for part in (one["name"], one["type"], one.get("set_identifier")) if part)
 
 
 def _controls(findings: Findings) -> list[Entry]:
-    """Return the routing controls as they are: `state`, and `after` where one will be flipped."""
-    found = []
-    for one in (findings.get("routing_controls") or {}).get("controls") or []:
-        before = one.get("before") or {}
-        state = before.get("state") if isinstance(before, t.Mapping) else before
-        found.append(
-            {"name": one.get("name") or one.get("arn"), "state": state or one.get("state"), "after": one.get("state")}
-        )
-    return found
+    """Return the routing controls and switches as they are (`state`), and as they will be (`after`)."""
+    traffic = findings.get("records") or {}
+    found = [
+        {"name": f"routing control {one['name']}", "state": one.get("before"), "after": one.get("state")}
+        for one in traffic.get("controls") or []
+    ]
+    return found + [
+        {"name": f"switch {one['key']}", "state": one.get("before"), "after": one.get("position")}
+        for one in traffic.get("switches") or []
+    ]
 
 
 def _results(findings: Findings, name: str) -> list[Findings]:
@@ -166,7 +162,3 @@ def _step(name: str, what: str, before: t.Any, after: t.Any) -> Entry:
 
 def _joined(values: t.Any) -> str:
     return ", ".join(sorted(str(value) for value in values or []))
-
-
-def _suffix(text: t.Any) -> str:
-    return f" {text}" if text else ""

@@ -100,7 +100,11 @@ def objective(found: dict[str, t.Any]) -> None:
 
 
 def control(found: dict[str, t.Any]) -> None:
-    found["routing_controls"] = {"controls": [{"name": "east", "before": {"state": "On"}, "state": "Off"}]}
+    found["records"]["controls"] = [{"name": "east", "before": "On", "state": "Off"}]
+
+
+def switch(found: dict[str, t.Any]) -> None:
+    found["records"]["switches"] = [{"key": "api", "before": "SECONDARY", "position": "SECONDARY"}]
 
 
 DRIFTS: list[tuple[Change, list[str], str]] = [
@@ -117,7 +121,8 @@ DRIFTS: list[tuple[Change, list[str], str]] = [
     (record_value, ["steps", "records"], "api.counterfactual-lab.test. A values 127.76.1.10 -> 127.9.9.9"),
     (record_ttl, ["records"], "analytics.counterfactual-lab.test. A ttl 5 -> 300"),
     (objective, ["objectives"], "objectives: rpo_seconds 900 -> 60"),
-    (control, ["steps", "routing_controls"], "routing_controls:"),
+    (control, ["steps", "routing_controls"], "routing_controls: routing control east state absent -> On"),
+    (switch, ["steps", "routing_controls"], "routing_controls: switch api state absent -> SECONDARY"),
 ]
 
 
@@ -279,3 +284,15 @@ def test_steps_say_what_will_be_done_to_what() -> None:
         ("shift", "api.counterfactual-lab.test. A", "127.76.1.10", "127.76.2.10"),
         ("shift", "analytics.counterfactual-lab.test. A", "127.76.1.11", "127.76.2.11"),
     ]
+
+
+def test_a_name_that_no_record_change_moves_is_no_record_of_the_plan() -> None:
+    """What answers for it is the health of its routing control: that is what the plan rests on."""
+    findings = copy.deepcopy(FIRST)
+    name = {"name": "web.example.com.", "type": "A", "values": ["127.0.0.2"], "before": {"values": ["127.0.0.1"]}}
+    findings["records"]["records"].append({**name, "method": "routing_controls"})
+    findings["records"]["controls"] = [{"name": "east", "before": "On", "state": "Off"}]
+    shifts = [one for one in FILTERS["plan_steps"](findings) if one["name"] == "shift"]
+    assert [one["object"] for one in shifts][-1] == "routing control east"
+    assert not any("web" in one["object"] for one in shifts)
+    assert not any("web" in one["name"] for one in FILTERS["plan_observed"](findings)["records"])
