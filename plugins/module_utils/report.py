@@ -16,6 +16,7 @@ from .clock import NAMED_WAITS, from_iso, to_iso
 from .ledger_event import Event
 from .ledger_status import status_of
 from .ledger_verify import Verification
+from .report_divergence import divergences
 from .report_measurement import Measurement, ServiceMeasurement
 from .report_verdict import findings_of, verdict_of
 
@@ -65,6 +66,7 @@ def build(sources: Sources) -> Report:
             {"step": event.step, "event": event.seq, "acceptance": event.data["evidence"]["acceptance"]}
             for event in timeline.acceptances(events)
         ],
+        "divergences": divergences(events),
         "services": services,
         "ledger": _ledger(sources.verification),
         "measurement": _measurement(measured),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
+from . import report_divergence
 from .clock import from_iso
 from .report_timeline import OBSERVING
 
@@ -26,6 +27,7 @@ def render(report: Report, report_path: str | None, ledger_path: str) -> str:
         _phases(report),
         _services(report),
         _receipts(report),
+        *_divergences(report),
         _findings(report),
         _where(report, report_path, ledger_path),
     ]
@@ -144,6 +146,15 @@ def _receipts(report: Report) -> str:
         for receipt in report["receipts"]
     ]
     return _table(("FENCED", "BY", "EPOCH", "CERTAIN AT"), rows) if rows else ""
+
+
+def _divergences(report: Report) -> t.Iterator[str]:
+    """Yield a block for each old primary that had writes of its own."""
+    for one in report.get("divergences") or []:
+        table = _table(report_divergence.HEAD, report_divergence.rows(one), right=(1, 2, 3, 4, 5))
+        span = f"{one['transactions']} transactions from {one['fork_lsn']} to {one['end_lsn']}"
+        lines = [_wrap(f"{one['region']} ({one['cluster']}), {span}", indent=2), table]
+        yield "\n".join([*lines, f"files   {report_divergence.where(one)}"])
 
 
 def _findings(report: Report) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import report_divergence
 from .report_timeline import OBSERVING, OpenStep
 
 Report = t.Mapping[str, t.Any]
@@ -27,6 +28,7 @@ def findings_of(report: Report, open_steps: t.Sequence[OpenStep], measured: bool
         *_measurement(report, measured),
         *_services(report),
         *_acceptances(report),
+        *(_finding(*one) for one in report_divergence.findings(report)),
         *_loss(report),
         *_primaries(report, measured),
     ]

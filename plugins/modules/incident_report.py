@@ -185,6 +185,13 @@ report:
       description: Steps that rest on a typed acceptance instead of a receipt, with C(step), C(event), C(acceptance).
       type: list
       elements: dict
+    divergences:
+      description:
+        - Committed writes that only an old primary had, as M(terragon.disaster_recovery.pg_divergence) found them last,
+          with C(region), C(cluster), C(fork_lsn), C(end_lsn), C(transactions), C(totals), C(tables), C(others),
+          C(saved), C(manifest) and C(event). Rows that could not be read are a finding of level C(unverified).
+      type: list
+      elements: dict
     services:
       description: Each service against its own objectives.
       type: list
