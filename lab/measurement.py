@@ -87,12 +87,15 @@ def writes(path: Path, since: dt.datetime, vantage: str = WORLD) -> list[Attempt
     return found
 
 
-def longest_outage(attempts: Iterable[Attempt]) -> Outage:
-    """Return the longest outage; one that still lasts counts as the longest."""
+def longest_outage(attempts: Iterable[Attempt], since: dt.datetime | None = None) -> Outage:
+    """Return the longest outage; one that still lasts counts as the longest.
+
+    One that was over before `since` belongs to what happened before.
+    """
     longest, started = Outage(), None
     for attempt in attempts:
         if attempt.ok:
-            outage = Outage(started, attempt.ended) if started else Outage()
+            outage = Outage(started, attempt.ended) if started and not (since and attempt.ended < since) else Outage()
             longest = max(longest, outage, key=lambda one: one.seconds)
             started = None
         elif started is None:
@@ -121,11 +124,14 @@ def measure_service(
     connection: ServiceConnection,
     timeout: float,
     inside: t.Mapping[str, Path] | None = None,
+    declared: dt.datetime | None = None,
+    before: Iterable[str] = (),
 ) -> dict[str, t.Any]:
     """Measure one service once its public client sees success again. Raises MeasurementError after `timeout` seconds.
 
     The outage is the public client's. What was acknowledged to the clients `inside` the regions, whose records these
-    are, counts as well: losing it is losing a write.
+    are, counts as well: losing it is losing a write. What was lost `before` (ids), and an outage that was over when the
+    incident was `declared`, are not counted again.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -137,14 +143,16 @@ def measure_service(
             raise MeasurementError(f"The client of {service['name']} saw no success within {timeout:g} s: {seen}.")
         time.sleep(0.1)
     others = [attempt for region, record in (inside or {}).items() for attempt in writes(record, since, region)]
-    acknowledged = [attempt for attempt in (*attempts, *others) if attempt.ok]
+    gone = set(before)
+    acknowledged = [attempt for attempt in (*attempts, *others) if attempt.ok and attempt.id not in gone]
     readable = present(connection, [attempt.id for attempt in acknowledged])
     lost = sorted((one for one in acknowledged if one.id not in readable), key=lambda one: one.ended)
-    outage = longest_outage(attempts)
+    outage = longest_outage(attempts, declared)
     return {
         "tier": service.get("tier"),
         "acknowledged_writes": len(acknowledged),
         "lost_acknowledged_writes": len(lost),
+        "lost_ids": [one.id for one in lost],
         "lost": [{"id": one.id, "acknowledged_at": iso(one.ended), "vantage": one.vantage} for one in lost[:LISTED]],
         "vantages": {
             vantage: {
@@ -156,6 +164,28 @@ def measure_service(
         "outage": outage.as_dict(),
         "rpo_seconds": round(lost_seconds(lost, outage.started or attempts[-1].ended), 3),
     }
+
+
+class KnownLosses:
+    """Writes that measurements of earlier incidents found lost: a later one must not be blamed for them."""
+
+    def __init__(self, path: Path, since: dt.datetime) -> None:
+        self.path = path
+        self.key = str(iso(since))
+        try:
+            self._all: dict[str, dict[str, list[str]]] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._all = {}
+
+    def before(self, service: str) -> list[str]:
+        """Return the ids of a service that earlier incidents lost."""
+        earlier = [losses for since, losses in self._all.items() if parse(since) < parse(self.key)]
+        return [identifier for losses in earlier for identifier in losses.get(service, [])]
+
+    def save(self, losses: dict[str, list[str]]) -> None:
+        """Remember what this incident lost; measured again, it says the same."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps({**self._all, self.key: losses}), encoding="utf-8")
 
 
 def lost_seconds(lost: t.Sequence[Attempt], outage: dt.datetime) -> float:
@@ -176,6 +206,7 @@ def measure(
     An incident is declared after the outage began, so the record is read from `lookback` seconds before `since`.
     """
     begin = since - dt.timedelta(seconds=lookback)
+    known = KnownLosses(Path(config["directory"]) / "known-losses.json", since)
     names = Names(config["resolver"]["address"], config["resolver"]["port"], 3.0)
     services = {
         service["name"]: measure_service(
@@ -185,9 +216,12 @@ def measure(
             ServiceConnection(service["url"], names, 10.0),
             timeout,
             {region: Path(where) / f"{service['name']}.jsonl" for region, where in config.get("inside", {}).items()},
+            since,
+            known.before(service["name"]),
         )
         for service in config["services"]
     }
+    known.save({name: one.pop("lost_ids") for name, one in services.items()})
     return {
         "since": iso(begin),
         "until": iso(dt.datetime.now(dt.UTC)),

@@ -16,7 +16,7 @@ import pytest
 
 from lab.client.http import ServiceConnection
 from lab.client.names import Names, OneAddress, Unresolved
-from lab.measurement import MeasurementError, longest_outage, measure_service, writes
+from lab.measurement import KnownLosses, MeasurementError, longest_outage, measure_service, writes
 
 BEGIN = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
 
@@ -111,6 +111,24 @@ def test_writes_of_clients_inside_count_as_lost_but_their_failures_are_no_outage
     assert found["lost"][0] == {"id": "east2", "acknowledged_at": at(2.1), "vantage": "east"}
     assert found["outage"]["seconds"] == pytest.approx(5.1)
     assert found["rpo_seconds"] == pytest.approx(2.0)  # what east wrote from 2.1 to 4.1, while the world saw an outage
+
+
+def test_what_an_earlier_incident_cost_is_not_counted_again(tmp_path: Path, service: tuple[str, set[str]]) -> None:
+    """The failover lost w2 and w3 and took an outage; the failback after it lost w9 and took a shorter one."""
+    url, kept = service
+    kept |= {"w0", "w1", "w7", "w8", "w11"}
+    record = client_record(tmp_path / "c.jsonl", "++++---+++-+")
+    connection = ServiceConnection(url, OneAddress("127.0.0.1"))
+    failover, failback = BEGIN + dt.timedelta(seconds=5), BEGIN + dt.timedelta(seconds=8)
+    remembered = KnownLosses(tmp_path / "known.json", failover)
+    first = measure_service({"name": "api"}, record, BEGIN, connection, 1, None, failover, remembered.before("api"))
+    remembered.save({"api": ["w2", "w3"]})
+    again = KnownLosses(tmp_path / "known.json", failover)
+    assert again.before("api") == [], "the same incident, measured again, says the same"
+    later = KnownLosses(tmp_path / "known.json", failback)
+    second = measure_service({"name": "api"}, record, BEGIN, connection, 1, None, failback, later.before("api"))
+    assert first["outage"]["seconds"] == pytest.approx(3.1) and {"w2", "w3"} < set(first["lost_ids"])
+    assert second["lost_ids"] == ["w9"] and second["outage"]["seconds"] == pytest.approx(1.1)
 
 
 @pytest.mark.parametrize(("pattern", "reason"), [("++--", "its last write failed"), ("", "no write of it")])
