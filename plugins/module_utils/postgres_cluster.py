@@ -55,6 +55,8 @@ class ControlData:
     wal_log_hints: bool
     #: bytes of one WAL segment
     segment_size: int
+    #: the next transaction id at the last checkpoint, 64 bits
+    next_xid: int
     #: settings as the server last ran with them, by their names in postgresql.conf
     settings: dict[str, str]
 
@@ -78,6 +80,7 @@ class ControlData:
         """Read what pg_controldata prints in the C locale. Raises KeyError or ValueError when it is something else."""
         pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
         said = {name.strip(): value.strip() for name, value in pairs}
+        epoch, next_xid = said["Latest checkpoint's NextXID"].split(":")
         return cls(
             state=said["Database cluster state"],
             system_identifier=said["Database system identifier"],
@@ -89,6 +92,7 @@ class ControlData:
             checksums=said["Data page checksum version"] != "0",
             wal_log_hints=said["wal_log_hints setting"] == "on",
             segment_size=int(said["Bytes per WAL segment"]),
+            next_xid=(int(epoch) << 32) + int(next_xid),
             settings={_NAMES.get(name, name): said[f"{name} setting"] for name in _REMEMBERED},
         )
 

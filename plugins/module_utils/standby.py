@@ -18,10 +18,11 @@ from .execution import Params, Result, Specification
 from .lease import Lease
 from .postgres_cluster import Cluster
 from .sql import Postgres
+from .standby_divergence import settlement
 from .standby_examine import Examination, Examiner
 from .standby_journal import Entry, Journal
 from .standby_places import Places
-from .standby_plan import Comparison, settlement
+from .standby_plan import Comparison
 from .standby_program import Tell
 from .standby_rebuild import Rebuild, close, open_for_standby
 from .standby_report import Report
@@ -141,11 +142,12 @@ class Conversion:
         return found
 
     def _predict(self) -> None:
-        found = self._examine(self._cluster())
+        cluster = self._cluster()
+        found = self._examine(cluster)
         self.report.decide(found.method, found.reason)
         if found.method in ("rewind", "copy") and found.comparison:
             try:
-                self._settle(found.comparison)
+                self._settle(cluster, found.comparison)
                 self.places.need_room_to_rename()
             except Refused as error:
                 self.report.needs = str(error)
@@ -162,7 +164,7 @@ class Conversion:
         found = self._examine(cluster)
         if found.method is not None and cluster.running:
             if found.comparison and found.method != "follow" and not self.params.get("divergence_saved"):
-                self._settle(found.comparison)  # refused before it is stopped
+                self._settle(cluster, found.comparison)  # refused before it is stopped
             cluster.stop(float(self.params["wait_timeout"]))
             self.report.changed = True
             found = self._examine(cluster)
@@ -200,7 +202,8 @@ class Conversion:
             self.report.done(method, reason, self.rebuild)
             return
         self.places.need_room_to_rename()
-        comparison = self._settled(cluster, found.comparison, str(method))
+        comparison = found.comparison
+        self._settle(cluster, comparison)
         if method == "rewind":
             trouble = self._against_rewind(cluster)
             if not trouble:
@@ -214,21 +217,9 @@ class Conversion:
         self.rebuild.copy(cluster, self._entry(comparison, journal.COPYING, "copy"))
         self.report.done("copy", reason, self.rebuild)
 
-    def _settle(self, comparison: Comparison) -> None:
+    def _settle(self, cluster: Cluster, comparison: Comparison) -> None:
         given = self.params.get("divergence_saved"), self.params.get("acceptance")
-        self.report.settled = settlement(comparison, self.region, *given)
-
-    def _settled(self, cluster: Cluster, comparison: Comparison, method: str) -> Comparison:
-        """Settle what is lost; a manifest may have been written before or after the crash recovery."""
-        try:
-            self._settle(comparison)
-        except Refused:
-            if comparison.control.clean or method != "rewind" or not self.params.get("divergence_saved"):
-                raise
-            cluster.recover(float(self.params["program_timeout"]))
-            comparison = Comparison.of(cluster, self.report.need_primary())
-            self._settle(comparison)
-        return comparison
+        self.report.settled = settlement(cluster, comparison, self.region, *given)
 
     def _against_rewind(self, cluster: Cluster) -> str:
         try:

@@ -60,7 +60,7 @@ class Examiner:
         standby = self._ask(cluster) if running else None
         if standby and standby.streams_from(self.source.options, self.settings.slot, self.primary):
             return Examination(None, "it streams from the source", running, standby)
-        comparison = Comparison.of(cluster, self.primary)
+        comparison = Comparison.of(cluster, self.primary, self.source)
         method, reason = Planner(self.source, self.primary, self.method).choose(comparison)
         if method == "follow" and self._is_set(cluster, running, standby):
             return Examination(None, "it is a standby of the source", running, standby, comparison)

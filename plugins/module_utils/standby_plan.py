@@ -7,10 +7,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
-import json
-import typing as t
 from dataclasses import dataclass
-from pathlib import Path
 
 from .errors import RecoveryError, Refused, failed
 from .postgres_cluster import Cluster, ControlData
@@ -36,7 +33,7 @@ class Comparison:
     trouble: str = ""
 
     @classmethod
-    def of(cls, cluster: Cluster, primary: Primary) -> Comparison:
+    def of(cls, cluster: Cluster, primary: Primary, source: Source) -> Comparison:
         """Compare, reading only. Raises Refused for a cluster of another system."""
         control = cluster.control()
         if control.system_identifier != primary.system_identifier:
@@ -53,7 +50,8 @@ class Comparison:
         if fork is None and not control.in_recovery and not (cluster.data / "standby.signal").exists():
             trouble = f"both were primaries on timeline {timeline}, so nobody can tell where they parted"
             return cls(control, timeline, None, end, True, trouble)
-        limit = lsn_number(primary.lsn) if fork is None else fork
+        # the source's position is asked for after ours was read, since it moves on
+        limit = lsn_number(source.lsn()) if fork is None else fork
         return cls(control, timeline, lsn_text(limit), end, lsn_number(end) > limit)
 
 
@@ -99,34 +97,3 @@ class Planner:
         if control.in_recovery and not control.clean:
             return "it is a standby that was not stopped in order"
         return ""
-
-
-def settlement(found: Comparison, region: str, manifest: str | None, acceptance: str | None) -> str:
-    """Return what allows the cluster's own WAL past the fork to be left behind. Raises Refused without anything."""
-    if not found.diverged:
-        return "nothing to lose"
-    what = f"the divergent writes of {region} behind"
-    wanted = f"discard the divergent writes of {region}"
-    if acceptance and acceptance.strip() == wanted:
-        return f"accepted: {wanted}"
-    because = f"its WAL ends at {found.end}, the source left it at {found.fork}" if not found.trouble else found.trouble
-    if not manifest:
-        remedy = f"Save them with pg_divergence and give divergence_saved, or type the acceptance {wanted!r}."
-        raise Refused(failed("leave", what, because, remedy))
-    told = _manifest(manifest)
-    expected = (found.control.system_identifier, found.fork, found.end)
-    if told != expected:
-        remedy = f"Run pg_divergence again, or type the acceptance {wanted!r}."
-        cause = f"{manifest} is of (system, fork, end) {told}, and the cluster is at {expected}"
-        raise Refused(failed("leave", what, cause, remedy))
-    return f"saved: {manifest}"
-
-
-def _manifest(path: str) -> tuple[t.Any, ...]:
-    """Return system identifier, fork and end of what pg_divergence wrote."""
-    try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
-        return (str(raw["system_identifier"]), raw["fork"], raw["end"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "Give the path of the manifest that pg_divergence wrote."
-        raise Refused(failed("read", f"the manifest {path}", error, remedy)) from error

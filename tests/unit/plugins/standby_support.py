@@ -23,7 +23,7 @@ REPLICATOR = "replicators-password"
 class Pair:
     """`call` is pg_standby on the machine of east, to follow west."""
 
-    both: BothWays
+    both: BothWays | None
     east: PostgresServer
     west: PostgresServer
     factory: PostgresFactory
@@ -42,7 +42,21 @@ class Pair:
         }
 
     def call(self, check: bool = False, **more: Any) -> dict[str, Any]:
+        assert self.both is not None
         return self.both("pg_standby", self.options(**more), check)
+
+    def save(self, directory: Path) -> dict[str, Any]:
+        """Save what only east has with pg_divergence."""
+        assert self.both is not None
+        arguments = {
+            "data_directory": str(self.east.data),
+            "source": {**self.west.options(), "sslmode": "disable"},
+            "directory": str(directory),
+            "incident": "INC-7",
+            "region": "east",
+            "cluster": "main",
+        }
+        return self.both("pg_divergence", arguments)
 
     def switch_over(self) -> None:
         """East stops in order, west has all of it and takes over."""
@@ -143,7 +157,7 @@ class Pair:
         self.west.stop()
 
 
-def make_pair(factory: PostgresFactory, both: BothWays, hints: bool = True) -> Pair:
+def make_pair(factory: PostgresFactory, both: BothWays | None = None, hints: bool = True) -> Pair:
     """A streaming pair with the shipped schema, a replication role, and files of its own in east's data directory."""
     east = factory()
     prepare_database(east)

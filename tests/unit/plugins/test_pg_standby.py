@@ -65,11 +65,11 @@ def test_divergent_writes_are_rewound_only_once_they_are_saved(pair: Pair, tmp_p
     assert (predicted["method"], predicted["diverged"]) == ("rewind", True) and predicted["evidence"]["needs"], (
         predicted
     )
-    manifest = tmp_path / "manifest.json"
-    saved = {name: refused[name] for name in ("system_identifier", "fork", "end")}
-    manifest.write_text(json.dumps({**saved, "end": "0/1"}))
+    manifest = Path(pair.save(tmp_path)["manifest"])
+    right = manifest.read_text()
+    manifest.write_text(json.dumps({**json.loads(right), "last_change_lsn": "0/1"}))
     assert "pg_divergence again" in pair.call(divergence_saved=str(manifest))["msg"]
-    manifest.write_text(json.dumps(saved))
+    manifest.write_text(right)
     own = pair.own_files("log/yesterday.log")
     done = pair.call(divergence_saved=str(manifest))
     assert (done["method"], done["changed"], done["kept"]) == ("rewind", True, []), done
@@ -78,6 +78,16 @@ def test_divergent_writes_are_rewound_only_once_they_are_saved(pair: Pair, tmp_p
     assert pair.own_files("log/yesterday.log") == own
     pair.streams_after_start()
     assert pair.left_over() == []
+
+
+def test_wal_without_a_committed_write_is_no_loss(pair: Pair) -> None:
+    """A primary that was cut off writes its last checkpoint where nobody gets it."""
+    pair.promote_west()
+    pair.east.stop("fast")
+    assert pair.call(check=True)["diverged"]
+    done = pair.call()
+    assert done["method"] == "rewind" and done["evidence"]["divergence"].startswith("nothing to lose: no commit"), done
+    pair.streams_after_start()
 
 
 def test_a_crash_is_recovered_from_where_nobody_can_connect(pair: Pair) -> None:
