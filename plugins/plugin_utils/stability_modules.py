@@ -31,15 +31,36 @@ def specification_of(module: str) -> Specification:
 def needs_in_region(calls: t.Sequence[t.Mapping[str, t.Any]], regions: t.Mapping[str, t.Any], failed: str) -> list[str]:
     """Return what calls, as {module, options}, need that goes with region `failed`: one line each, none twice.
 
-    `regions` is {name: dr_region} of the inventory. Raises RecoveryError for options that the module would refuse.
+    `regions` is {name: dr_region} of the inventory. Options that name no endpoint may be left out. Raises RecoveryError
+    for options that the module does not have.
     """
     at, found = Regions(regions), []
     for call in calls:
         specification = specification_of(call["module"])
-        checked = ArgumentSpecValidator(specification.argument_spec).validate(call["options"])
+        checked = ArgumentSpecValidator(_optional(specification.argument_spec)).validate(_plain(call["options"]))
         if checked.error_messages or specification.needs is None:
             why = "; ".join(checked.error_messages) or "it does not declare that"
             raise RecoveryError(f"Failed to tell what {call['module']} needs: {why}.")
         step = Step("", "", call["module"])
         found += judge(step, specification.needs(checked.validated_parameters), at, failed)
     return list(dict.fromkeys(one.why for one in found if one.verdict == VIOLATION))
+
+
+def _optional(spec: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a specification in which nothing is required."""
+    return {
+        name: {
+            **{key: item for key, item in option.items() if not key.startswith("required")},
+            **({"options": _optional(option["options"])} if "options" in option else {}),
+        }
+        for name, option in spec.items()
+    }
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Return the value with every template in it resolved: the validator copies deeply, which those do not survive."""
+    if isinstance(value, t.Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

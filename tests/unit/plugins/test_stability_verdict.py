@@ -7,7 +7,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.terragon.disaster_recovery.plugins.filter.stability import FilterModule
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.needs import DATA, Need
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.stability_foreign import needs_of, of_task
@@ -149,6 +151,26 @@ def test_a_step_needs_the_store_that_it_is_recorded_in() -> None:
     record = {"incident": "INC-7", "phase": "assess", "directory": "/ledgers", "store": store("ledger", EAST)}
     options = {"kubernetes": {"context": "us-west-2-cluster"}, "workloads": [], "record": record}
     assert found("k8s_workload", EAST, **options) == [("Kubernetes", WEST, "fine"), ("S3", EAST, "VIOLATION")]
+
+
+def test_a_plan_says_what_it_is_going_to_need() -> None:
+    needs_in_region = FilterModule().filters()["needs_in_region"]
+    endpoints = [{"endpoint": f"https://{one}.example.com", "region": one} for one in (EAST, THIRD)]
+    calls = [
+        {"module": "incident_lease", "options": {"lease": lease(EAST, WEST, THIRD)}},
+        {"module": "route53_traffic", "options": {"records": [{"name": "api.example.com"}]}},
+        {"module": "arc_routing_control", "options": {"endpoints": endpoints}},
+        {"module": "traffic_switch", "options": {"store": {}}},
+        {"module": "incident_ledger", "options": {"store": store("ledger", EAST)}},
+    ]
+    assert needs_in_region(calls, REGIONS, EAST) == [
+        "needs the control plane of Route 53 in us-east-1",
+        "needs S3 in us-east-1 (bucket leases-ledger)",
+    ]
+    assert needs_in_region(calls, REGIONS, THIRD) == []
+    for wrong in ({"module": "sorcery", "options": {}}, {"module": "pg_fence", "options": {"leese": {}}}):
+        with pytest.raises(AnsibleFilterError):
+            needs_in_region([wrong], REGIONS, EAST)
 
 
 def test_modules_of_others() -> None:

@@ -104,6 +104,14 @@ INCLUDED = """
     dr_region_of: "{{ hostvars['us-east-1'].dr_region.postgres.main }}"
 """
 
+SHIFT = """
+- name: Recover | shift traffic
+  hosts: dr_target
+  gather_facts: false
+  roles:
+    - role: terragon.disaster_recovery.traffic_shift
+"""
+
 LINT = """
 - hosts: localhost
   gather_facts: false
@@ -205,9 +213,41 @@ def test_the_failover_by_records_needs_route_53_where_it_is_at_home_and_nothing_
     assert {line.rpartition(": ")[2] for line in east["problems"]} == {
         "needs the control plane of Route 53 in us-east-1"
     }
-    assert any("Shift the records to the target (roles/region_recover/tasks/" in line for line in east["problems"])
+    assert any("Shift the records to the target (roles/traffic_shift/tasks/" in line for line in east["problems"])
     assert (west["outcome"], west["problems"], west["unverified"]) == ("passed", [], [])
     assert any("the lease proves the fence" in line for line in west["tolerated"])
+
+
+@pytest.mark.parametrize("method", ["records", "routing_controls", "switch"])
+def test_the_way_that_traffic_is_shifted_decides_about_route_53(tmp_path: Path, method: str) -> None:
+    """By the data plane nothing in the failed region is needed: one of the ARC endpoints is there, and may be gone."""
+    (tmp_path / "shift.yml").write_text(SHIFT, encoding="utf-8")
+    (tmp_path / "lint.yml").write_text(LINT, encoding="utf-8")
+    traffic = {
+        "method": method,
+        "controls": {"us-east-1": "east", "us-west-2": "west"},
+        "primary": "us-east-1",
+        "secondary": "us-west-2",
+    }
+    record = {"zone": "example.com", "name": "api.example.com", "type": "CNAME", "ttl": 60, "values": ["example.org"]}
+    endpoints = [{"endpoint": f"https://{name}.example.com", "region": name} for name in ("us-east-1", "eu-west-1")]
+    output = tmp_path / "results.json"
+    run = ansible(
+        str(tmp_path / "lint.yml"),
+        cases=[{"playbook": str(tmp_path / "shift.yml"), "failed": "us-east-1"}],
+        output=str(output),
+        dr_services={"api": {"tier": 1, "url": "https://api.example.com", "records": [record], "traffic": traffic}},
+        dr_routing_control={"endpoints": endpoints},
+        dr_traffic_switch={"store": {"name": "switch", "bucket": "switches", "region": "eu-west-1"}},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    [found] = json.loads(output.read_text(encoding="utf-8"))
+    asked = {one["api"] for one in found["needs"]} - {"DNS", "registry"}
+    if method == "records":
+        assert (found["outcome"], asked) == ("failed", {"Route 53"})
+    else:
+        assert (found["outcome"], found["problems"], found["unverified"]) == ("passed", [], [])
+        assert asked == {"ARC" if method == "routing_controls" else "S3"}
 
 
 def test_bad_input_is_refused(results: list[dict[str, t.Any]]) -> None:
