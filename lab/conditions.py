@@ -52,12 +52,13 @@ def library(lab: Lab) -> Path:
     if not copy.exists():
         copy.parent.mkdir(exist_ok=True)
         copy.parent.chmod(0o755)
-        shutil.copyfile(_installed(), copy)
+        shutil.copyfile(installed_library(), copy)
         copy.chmod(0o755)
     return copy
 
 
-def _installed() -> Path:
+def installed_library() -> Path:
+    """libfaketime as Python or the distribution installed it. Raises LabError where neither did."""
     spec = importlib.util.find_spec("libfaketime")
     places = [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
     found = [path for place in places for path in place.rglob(LIBRARY)]

@@ -21,6 +21,7 @@ import typing as t
 from pathlib import Path
 
 from .clock import to_iso, utc_now
+from .clock_skew import skew_evidence
 from .errors import RecoveryError, Refused
 from .ledger_event import GENESIS, PHASES, STATES, Event, plain
 from .ledger_file import LedgerFile
@@ -95,11 +96,11 @@ class Ledger:
             self._catch_up()
             last = self._last()
             if last is None:
-                return self._append("detect", DECLARE, "verified", data or {})
+                return self._append("detect", DECLARE, "verified", self._with_clock(data))
             self._refuse_closed(last)
             if self.token is None or last.token == self.token:
                 return None
-            return self._append("detect", RESUME, "verified", data or {})
+            return self._append("detect", RESUME, "verified", self._with_clock(data))
 
     def append(self, phase: str, step: str, state: str, data: t.Mapping[str, t.Any] | None = None) -> Event:
         """Append one event: one write to the store, one to the local file.
@@ -198,6 +199,12 @@ class Ledger:
                 self.file.append([event])
                 return event
             self._take_in(there, last)
+
+    def _with_clock(self, data: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+        """Return the data of a run's first event, with how far this machine's clock is from the store's."""
+        told = dict(data or {})
+        clock = skew_evidence(self.remote.store) if self.remote else {}
+        return {**told, "evidence": {**(told.get("evidence") or {}), "controller_clock": clock}} if clock else told
 
     def _event(self, last: Event | None, phase: str, step: str, state: str, data: dict[str, t.Any]) -> Event:
         content: dict[str, t.Any] = {

@@ -88,7 +88,7 @@ class LedgerFile:
         return [self._event(line) for line in self.lines()[0]]
 
     def append(self, events: t.Sequence[Event]) -> None:
-        """Write events and wait for the disk."""
+        """Write events and wait for the disk: all of them, or none where the disk takes only a part."""
         if not events:
             return
         body = b"".join(event.to_bytes() + b"\n" for event in events)
@@ -96,10 +96,7 @@ class LedgerFile:
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
-                written = 0
-                while written < len(body):
-                    written += os.write(handle, body[written:])
-                os.fsync(handle)
+                _write_all(handle, body)
             finally:
                 os.close(handle)
             if new:
@@ -109,9 +106,9 @@ class LedgerFile:
 
     def set_torn_aside(self) -> int:
         """Move the torn end of an interrupted write to `ledger.torn-<offset>` and return how many bytes it had."""
-        whole, rest = self.lines()
-        if not rest:
+        if not self.is_torn():
             return 0
+        whole, rest = self.lines()
         offset = sum(len(line) + 1 for line in whole)
         try:
             (self.folder / f"ledger.torn-{offset}").write_bytes(rest)
@@ -160,6 +157,20 @@ class LedgerFile:
     def _unwritable(self, error: OSError) -> RecoveryError:
         remedy = "Free space there or make it writable, and run again."
         return RecoveryError(failed("write", f"the ledger {self.path}", error.strerror or error, remedy))
+
+
+def _write_all(handle: int, body: bytes) -> None:
+    """Append and flush; what was written of it is taken back where the rest finds no room (that needs none)."""
+    before = os.fstat(handle).st_size
+    try:
+        written = 0
+        while written < len(body):
+            written += os.write(handle, body[written:])
+        os.fsync(handle)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, before)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -184,7 +184,10 @@ class ObjectStore:
                 raise PreconditionFailed(failed(verb, what, "another writer was first")) from error
             if status >= 500 or status == 429:
                 raise Unreachable(failed(verb, what, error, "Retry, or check the store's health.")) from error
-            raise RecoveryError(failed(verb, what, error, "Check the store's credentials and permissions.")) from error
+            remedy = "Check the store's credentials and permissions."
+            if code == "RequestTimeTooSkewed":
+                remedy = "This machine's clock is too far off for signed requests. Set it right (NTP)."
+            raise RecoveryError(failed(verb, what, error, remedy)) from error
         except (NoCredentialsError, PartialCredentialsError) as error:
             remedy = "Set the store's profile or credentials_file."
             raise RecoveryError(failed(verb, what, error, remedy)) from error

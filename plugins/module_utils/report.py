@@ -59,6 +59,7 @@ def build(sources: Sources) -> Report:
         "loss_bound": bound,
         "max_writable_primaries": measured.max_writable_primaries if measured else None,
         "observer_rounds": measured.rounds if measured else 0,
+        "undecided_primaries": measured.undecided if measured else 0,
         "phases": timeline.phases(events),
         "waits": timeline.waits(events),
         "receipts": timeline.receipts(events),
@@ -67,6 +68,7 @@ def build(sources: Sources) -> Report:
             for event in timeline.acceptances(events)
         ],
         "divergences": divergences(events),
+        "controller_clocks": timeline.clocks(events),
         "services": services,
         "ledger": _ledger(sources.verification),
         "measurement": _measurement(measured),

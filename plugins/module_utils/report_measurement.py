@@ -44,9 +44,11 @@ class Measurement:
     since: str
     until: str
     services: dict[str, ServiceMeasurement] = field(default_factory=dict)
-    #: how often the observer looked, and the most primaries that took a write in one round
+    #: how often the observer looked, and the most primaries that took writes at one time
     rounds: int = 0
     max_writable_primaries: int | None = None
+    #: how often two primaries may have done so and it cannot be told
+    undecided: int = 0
 
     @classmethod
     def read(cls, path: str) -> Measurement:
@@ -67,6 +69,7 @@ class Measurement:
                 services={name: _service(one, raw["until"]) for name, one in raw["services"].items()},
                 rounds=int(observer.get("rounds") or 0),
                 max_writable_primaries=observer.get("max_writable_primaries"),
+                undecided=len(observer.get("undecided") or ()),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             cause = f"{type(error).__name__}: {error}"

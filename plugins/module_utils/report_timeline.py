@@ -103,6 +103,16 @@ def acceptances(events: t.Sequence[Event]) -> list[Event]:
     return found
 
 
+def clocks(events: t.Sequence[Event]) -> list[dict[str, t.Any]]:
+    """Return how far each run's clock was from the witness's, as its first event says: {event, store, skew_seconds}."""
+    found = []
+    for event in events:
+        evidence = event.data.get("evidence")
+        if event.step in (DECLARE, RESUME) and isinstance(evidence, dict) and evidence.get("controller_clock"):
+            found.append({"event": event.seq, **evidence["controller_clock"]})
+    return found
+
+
 def loss_bound(events: t.Sequence[Event]) -> dict[str, t.Any] | None:
     """Return the loss bound that was stated: observed rather than predicted, the latest of each subject, the largest.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from . import report_divergence
+from .clock_skew import is_off, told
 from .report_timeline import OBSERVING, OpenStep
 
 Report = t.Mapping[str, t.Any]
@@ -28,6 +29,7 @@ def findings_of(report: Report, open_steps: t.Sequence[OpenStep], measured: bool
         *_measurement(report, measured),
         *_services(report),
         *_acceptances(report),
+        *_clocks(report),
         *(_finding(*one) for one in report_divergence.findings(report)),
         *_loss(report),
         *_primaries(report, measured),
@@ -123,6 +125,13 @@ def _acceptances(report: Report) -> Found:
         yield _finding("unverified", one["step"], text, one["event"])
 
 
+def _clocks(report: Report) -> Found:
+    """A run whose clock was off: the recovery is as safe as ever, its times are not what they seem."""
+    for one in report["controller_clocks"]:
+        if is_off(one):
+            yield _finding("note", "clock", told(one), one["event"])
+
+
 def _loss(report: Report) -> Found:
     bound, lost = report["stated_loss_bound_seconds"], report["lost_acknowledged_writes"] or 0
     rpo = max((one["rpo_seconds"] or 0.0 for one in report["services"] if one["measured"]), default=0.0)
@@ -143,6 +152,10 @@ def _primaries(report: Report, measured: bool) -> Found:
         yield _finding("failed", "primaries", f"{most} primaries accepted writes at the same time.")
     elif measured and (most is None or not report["observer_rounds"]):
         yield _finding("unverified", "primaries", "Nobody observed how many primaries accepted writes.")
+    elif report["undecided_primaries"]:
+        times = report["undecided_primaries"]
+        text = f"Two primaries may have accepted writes at the same time, {times} times: the order cannot be told."
+        yield _finding("unverified", "primaries", text)
 
 
 def _s(seconds: float) -> str:

@@ -192,7 +192,10 @@ head:
   returned: success
   type: str
 event:
-  description: The event that was appended; null when none was, and in check mode.
+  description:
+    - The event that was appended; null when none was, and in check mode.
+    - With O(state=declared) and O(store), C(data.evidence.controller_clock) is how far this machine's clock is from the
+      store's, as C(store) and C(skew_seconds), positive where this machine is ahead.
   returned: success
   type: dict
 events:

@@ -80,7 +80,8 @@ options:
       - JSON file with the client-side record. C(since), C(until), C(services) and C(observer), as the lab's
         C(measure) command writes it.
       - A service has C(acknowledged_writes), C(lost_acknowledged_writes), C(rpo_seconds) and C(outage) with C(started)
-        and C(ended). The observer has C(rounds) and C(max_writable_primaries).
+        and C(ended). The observer has C(rounds), C(max_writable_primaries) and C(undecided), the times at which it
+        cannot be told whether two primaries accepted writes.
     type: path
   objectives:
     description:
@@ -190,6 +191,13 @@ report:
         - Committed writes that only an old primary had, as M(terragon.disaster_recovery.pg_divergence) found them last,
           with C(region), C(cluster), C(fork_lsn), C(end_lsn), C(transactions), C(totals), C(tables), C(others),
           C(saved), C(manifest) and C(event). Rows that could not be read are a finding of level C(unverified).
+      type: list
+      elements: dict
+    controller_clocks:
+      description:
+        - How far the clock of each run's machine was from the witness's when it declared or resumed the incident, with
+          C(event), C(store) and C(skew_seconds), positive where the machine was ahead, 0 where no difference shows.
+        - More than 5 seconds is a finding of level C(note).
       type: list
       elements: dict
     services:

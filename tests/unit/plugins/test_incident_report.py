@@ -204,6 +204,17 @@ def proven(story: Story) -> None:
     bound(1000.0)(story)
 
 
+def resumed(skew: float) -> Change:
+    """A second run, on a machine whose clock is off."""
+
+    def change(story: Story) -> None:
+        ledger = Ledger("INC-7", "drill", story.directory / "ledgers", actor="bob@there", token=2)
+        clock = {"store": "ledger", "skew_seconds": skew}
+        assert ledger.declare({"evidence": {"controller_clock": clock}}) is not None
+
+    return change
+
+
 JUDGED: list[tuple[str, Change, str, str]] = [
     ("RTO missed", services(started=-5, ended=3596), "failed", "RTO missed: 3601 s, the objective is 3600 s"),
     ("RPO missed", services(rpo=901.0), "failed", "RPO missed: 901 s"),
@@ -214,6 +225,9 @@ JUDGED: list[tuple[str, Change, str, str]] = [
     ("age of the loss unknown", services(lost=1, rpo=0.0), "unverified", "does not say how old"),
     ("nobody wrote", measured("services.lab-api.acknowledged_writes", 0), "unverified", "No write was acknowledged"),
     ("two primaries", measured("observer.max_writable_primaries", 2), "failed", "2 primaries accepted writes"),
+    ("order unknown", measured("observer.undecided", [{}]), "unverified", "the order cannot be told"),
+    ("a clock that was off", resumed(skew=300.0), "passed", "clock was 300 s ahead of the witness's (ledger)"),
+    ("a slow clock", resumed(skew=-299.6), "passed", "clock was 300 s behind the witness's"),
     ("no observer", measured("observer", {}), "unverified", "Nobody observed"),
     ("observer never looked", measured("observer.rounds", 0), "unverified", "Nobody observed"),
     ("a larger bound stated later", bound(1000.0), "passed", "The stated bound of the loss is 1000 s"),

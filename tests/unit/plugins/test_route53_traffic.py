@@ -449,6 +449,35 @@ def test_an_endpoint_that_does_not_answer_is_named(rig: Rig, capsys: pytest.Capt
     assert "still so after 0.2 s of retries" in result["msg"]
 
 
+def test_an_api_that_takes_requests_and_never_answers_is_named(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    change(rig.route53, ("CREATE", record("api", "A", OLD)))
+    rig.fault(blackhole=True)
+    arguments = rig.arguments(wanted(), timeout=0.2)
+    arguments["aws"]["timeout"] = 0.3
+    result = run(arguments, capsys)
+    assert f"Failed to find hosted zone {ZONE}" in result["msg"]
+    assert "still so after 0.2 s of retries" in result["msg"]
+    assert "Read timeout" in result["msg"]
+    assert "Run again when the API answers." in result["msg"]
+    assert not result["changed"]
+    rig.fault()
+    assert run(rig.arguments(wanted()), capsys)["changed"]
+
+
+def test_a_change_whose_answer_is_lost_is_made_once(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """The API takes the change late: the module has given that try up, and repeats an UPSERT of the same."""
+    change(rig.route53, ("CREATE", record("api", "A", OLD)))
+    rig.fault(latency_seconds=0.6)
+    arguments = rig.arguments(wanted(), timeout=30.0)
+    arguments["aws"]["timeout"] = 0.3
+    lifted = threading.Timer(2.0, rig.fault)
+    lifted.start()
+    result = run(arguments, capsys)
+    lifted.join()
+    assert "failed" not in result, result.get("msg")
+    assert stored(rig, "api") == [[NEW]]
+
+
 def test_the_action_runs_the_same_service() -> None:
     assert action.ActionModule.specification is module.SPECIFICATION
     assert action.ActionModule.service is module.run
