@@ -41,6 +41,7 @@ wal_level = replica
 max_wal_senders = 10
 max_replication_slots = 10
 max_slot_wal_keep_size = 1GB
+wal_keep_size = 256MB
 max_wal_size = 256MB
 hot_standby = on
 wal_receiver_status_interval = 1s
@@ -71,6 +72,7 @@ def initialise(lab: Lab, keys: Keys, region: str) -> None:
         file.write(f"include = '{SETTINGS_FILE}'\n")
     _write_settings(lab, region)
     _write(lab, data / "pg_hba.conf", hba())
+    _write(lab, replication_passfile(lab, region), keys.passfile(["replicator"]))
 
 
 def hba() -> str:
@@ -123,6 +125,8 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
                 _create_role(cursor, role, keys.database[role])
         cursor.execute("ALTER ROLE replicator REPLICATION")
         cursor.execute(GUARD_SCHEMA.read_text())
+        # to be rebuilt as a standby, and to save before what only the old primary has
+        cursor.execute("GRANT dr_rewind, pg_read_all_data TO replicator")
         cursor.execute(OBSERVER_SCHEMA.read_text())
         for service in SERVICES:
             names = {"database": sql.Identifier(service.database), "owner": sql.Identifier(service.database_role)}
@@ -137,7 +141,7 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
 def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:
     """Copy the primary into the region and let the copy follow it, over a replication slot."""
     data = _empty_data_directory(lab, region)
-    passfile = data.with_name("replication.pgpass")
+    passfile = replication_passfile(lab, region)
     _write(lab, passfile, keys.passfile(["replicator"]))
     port = str(lab.port("postgres"))
     slot = slot_name(region)
@@ -147,6 +151,11 @@ def add_standby(lab: Lab, keys: Keys, primary: str, region: str) -> None:
     standby = STANDBY_SETTINGS.format(address=address, port=port, passfile=passfile, region=region, slot=slot)
     _write_settings(lab, region, standby)
     _write(lab, data / "standby.signal", "")
+
+
+def replication_passfile(lab: Lab, region: str) -> Path:
+    """Where a region's PostgreSQL has the password with which it follows the other one."""
+    return lab.postgres_data(region).with_name("replication.pgpass")
 
 
 def slot_name(region: str) -> str:

@@ -21,6 +21,7 @@ from lab.components import address_of, region_components
 from lab.configs import postgres_options, public_url
 from lab.layout import Lab, write_json
 from lab.names import aws_option
+from lab.postgres import replication_passfile, slot_name
 from lab.stores import lease_stores, store_option
 
 FILE = "state.json"
@@ -85,6 +86,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
             "restart_argv": [*command, "guard", region],
             "state_directory": str(lab.state("guard", region)),
         },
+        "standby": _standby(lab, region),
         "registry": registry,
         "images": {service.name: f"{registry}/{IMAGE}@{digest}" for service in SERVICES},
         "s3": store_option(lab, f"models-{region}", region, MODEL_BUCKET, region),
@@ -112,4 +114,15 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
             {"kind": component.kind, "address": address_of(lab, component)}
             for component in region_components(lab, region)
         ],
+    }
+
+
+def _standby(lab: Lab, region: str) -> dict[str, Any]:
+    """How the region's PostgreSQL follows the other region's."""
+    other = next(one for one in REGIONS if one != region)
+    source = postgres_options(lab, other, "replicator", seen_from=region)
+    return {
+        "source": {**source, "passfile": str(replication_passfile(lab, region))},
+        "slot": slot_name(region),
+        "bin_directory": str(lab.postgres_bin),
     }

@@ -42,6 +42,7 @@ class Report:
         self.waits: list[dict[str, t.Any]] = []
         self._before: Examination | None = None
         self._last: Examination | None = None
+        self._worked = False
         self._began = time.monotonic()
 
     def need_primary(self) -> Primary:
@@ -65,7 +66,7 @@ class Report:
 
     def done(self, method: str | None, reason: str, rebuild: Rebuild) -> None:
         """Take what was done; None for an earlier run's work that was undone."""
-        self.changed = True
+        self.changed = self._worked = True
         self.bytes_copied, self.slots_removed = rebuild.bytes_copied, rebuild.slots_removed
         if method is not None:
             self.method, self.reason = method, reason
@@ -83,14 +84,14 @@ class Report:
         primary, standby = self.primary, self.standby
         system = control.system_identifier if control else standby.system_identifier if standby else None
         timeline = compared.timeline if compared else standby.timeline if standby else None
-        running = self._last.running if self._last else standby is not None
+        running = self._last.running and not self._worked if self._last else standby is not None
         streams = self._streams()
         return {
             "changed": self.changed,
             "region": self.params["region"],
             "method": self.method,
             "reason": self.reason,
-            "running": running and self.method is None,
+            "running": running,
             "streaming": streams,
             "diverged": compared.diverged if compared else None,
             "fork": compared.fork if compared else None,

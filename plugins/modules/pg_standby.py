@@ -237,7 +237,7 @@ reason:
   returned: always
   type: str
 running:
-  description: Whether the server runs. False after a change; it is to be started.
+  description: Whether the server runs. After a change it does not, and is to be started.
   returned: always
   type: bool
 streaming:
