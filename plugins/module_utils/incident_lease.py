@@ -22,6 +22,7 @@ SPECIFICATION = Specification(
         "state": {"type": "str", "choices": ["held", "released", "observed"], "default": "held"},
         "incident": {"type": "str", "required": True},
         "lease": lease_option(),
+        "token": {"type": "int", "no_log": False},
         "takeover": {"type": "str"},
         "holder": {
             "type": "dict",
@@ -57,6 +58,7 @@ class IncidentLease:
     def __init__(self, params: Params, me: ProcessIdentity, check_mode: bool) -> None:
         options = params["lease"]
         self.incident: str = params["incident"]
+        self.token: int | None = params.get("token")
         self.takeover: str = (params.get("takeover") or "").strip()
         self.ttl = float(options["ttl_seconds"])
         self.allowance = float(options["clock_allowance_seconds"])
@@ -75,10 +77,30 @@ class IncidentLease:
         """Renew or claim; where somebody writes between our read and our write, look and decide again."""
         for _attempt in range(_TRIES):
             try:
+                if self.token is not None and not self.check_mode:  # in check mode nobody took it
+                    self._refuse_superseded(self.token)
                 return self._renew() if self._mine(self.view) else self._claim(self._replaced())
             except LeaseLost:
                 self.view = self.lease.read()
         return self._refuse_writers()
+
+    def _refuse_superseded(self, token: int) -> None:
+        """A run that lost the lease gets no other: what it has found out is older than what the next holder did."""
+        record = self.view.record
+        if self._mine(self.view) and record is not None and record.epoch == token:
+            return
+        what = f"Failed to hold the lease of incident {self.incident}: "
+        if record is None:
+            why = "it is gone from the witness. Find out who removed it."
+        elif record.epoch == token:
+            why = f"this run has given it back (token {token}). Run the same command again."
+        else:
+            held = "last held by" if record.released else "held by"
+            why = (
+                f"the fencing token {token} was superseded by {record.epoch}, {held} {record.holder}. Let that run "
+                "finish; then run the same command again if something is left to do."
+            )
+        raise Refused(what + why, **self._result(self.view, changed=False))
 
     def _replaced(self) -> str | None:
         """Return the name of the holder that a claim would replace, None where nobody holds. Raises Refused."""

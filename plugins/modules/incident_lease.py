@@ -14,7 +14,9 @@ description:
   - Takes, renews, releases or shows the lease of an incident, an object in a witness store, or in a majority of three,
     that is replaced only by conditional writes.
   - Its epoch is the fencing token of the run. It grows with every holder. The ledger refuses an older one.
-  - Every play of a run calls this with O(state=held) again. It renews, and fails when another run has taken over.
+  - Every play of a run calls this with O(state=held) and its O(token) again. It renews, and fails when another run has
+    taken over.
+  - On Linux, a process beside the run renews it while the run lives, and gives it back when the run has ended.
   - A lease that lives is never taken over. One whose holder is provably dead is replaced at once. That is a run of the
     same machine, since the same boot and in the same PID namespace, whose process and workers are gone.
     Any other silent holder's lease is replaced once it has expired, with O(takeover) typed.
@@ -40,6 +42,11 @@ options:
     description: Identifier of the incident.
     type: str
     required: true
+  token:
+    description:
+      - The fencing token that this run has already. The lease is then renewed and never claimed anew, so that a run
+        that slept through a takeover stops, even where the lease is free again.
+    type: int
   takeover:
     description:
       - The text C(take over <incident> from <holder>), typed by whoever has made sure that the holder has stopped.
@@ -90,10 +97,21 @@ EXAMPLES = """
     incident: INC-7
     lease:
       key: incidents/INC-7.lease
-      ttl_seconds: 900
+      ttl_seconds: 60
       stores:
         - {name: witness, bucket: example-witness, region: eu-central-1}
   register: incident_lease
+
+- name: Make sure that it still is, and renew
+  terragon.disaster_recovery.incident_lease:
+    state: held
+    incident: INC-7
+    token: "{{ incident_lease.token }}"
+    lease:
+      key: incidents/INC-7.lease
+      ttl_seconds: 60
+      stores:
+        - {name: witness, bucket: example-witness, region: eu-central-1}
 
 - name: Take over from a run on a laptop that is lost
   terragon.disaster_recovery.incident_lease:
@@ -102,7 +120,7 @@ EXAMPLES = """
     takeover: take over INC-7 from alice@laptop:4711
     lease:
       key: incidents/INC-7.lease
-      ttl_seconds: 900
+      ttl_seconds: 60
       stores:
         - {name: witness, bucket: example-witness, region: eu-central-1}
 """
