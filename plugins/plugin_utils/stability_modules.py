@@ -31,13 +31,14 @@ def specification_of(module: str) -> Specification:
 def needs_in_region(calls: t.Sequence[t.Mapping[str, t.Any]], regions: t.Mapping[str, t.Any], failed: str) -> list[str]:
     """Return what calls, as {module, options}, need that goes with region `failed`: one line each, none twice.
 
-    `regions` is {name: dr_region} of the inventory. Options that name no endpoint may be left out. Raises RecoveryError
-    for options that the module does not have.
+    `regions` is {name: dr_region} of the inventory. Options may be left out, or empty. Raises RecoveryError for those
+    that the module does not have.
     """
     at, found = Regions(regions), []
     for call in calls:
         specification = specification_of(call["module"])
-        checked = ArgumentSpecValidator(_optional(specification.argument_spec)).validate(_plain(call["options"]))
+        given = {name: value for name, value in _plain(call["options"]).items() if value not in (None, "", [], {})}
+        checked = ArgumentSpecValidator(_optional(specification.argument_spec)).validate(given)
         if checked.error_messages or specification.needs is None:
             why = "; ".join(checked.error_messages) or "it does not declare that"
             raise RecoveryError(f"Failed to tell what {call['module']} needs: {why}.")

@@ -168,7 +168,7 @@ def test_a_plan_says_what_it_is_going_to_need() -> None:
         "needs S3 in us-east-1 (bucket leases-ledger)",
     ]
     assert needs_in_region(calls, REGIONS, THIRD) == []
-    for wrong in ({"module": "sorcery", "options": {}}, {"module": "pg_fence", "options": {"leese": {}}}):
+    for wrong in ({"module": "sorcery", "options": {}}, {"module": "pg_fence", "options": {"leese": {"key": "x"}}}):
         with pytest.raises(AnsibleFilterError):
             needs_in_region([wrong], REGIONS, EAST)
 
