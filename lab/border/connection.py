@@ -93,7 +93,10 @@ class Flow:
         if item is Mark.RESET:
             reset(self.target)
         elif not self.target.is_closing():
-            self.target.write_eof()
+            try:
+                self.target.write_eof()
+            except OSError:  # it hung up before, which nobody noticed because nobody read from it any more
+                reset(self.target)
         self._finished()
 
     def _throttle(self) -> None:

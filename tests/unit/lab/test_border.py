@@ -275,6 +275,25 @@ def test_nothing_leaves_one_way_out_but_what_comes_in_arrives(edge: Edge, serve:
         assert client.recv(1) == b"b"
 
 
+def test_one_who_hung_up_meanwhile_is_no_trouble_for_others(edge: Edge, serve: Serve) -> None:
+    server = serve(edge.inner)
+    edge.rules(*drop())
+    clients = [edge.connect() for _ in range(3)]
+    for client in clients:
+        client.sendall(b"a")
+        assert client.recv(1) == b"a"
+    edge.rules(*drop("out"))
+    for client in clients[:2]:
+        client.sendall(b"b")
+        client.close()  # the answer, and the end that follows it, are on their way to nobody
+    eventually(lambda: server.got.count(b"b") == 2)
+    clients[2].sendall(b"c")
+    eventually(lambda: b"c" in server.got)
+    edge.rules()
+    assert clients[2].recv(1) == b"c"
+    clients[2].close()
+
+
 def test_nothing_arrives_one_way_in(edge: Edge, serve: Serve) -> None:
     server = serve(edge.inner)
     with edge.connect() as client:
