@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     for name in ("break", "heal"):
         command = commands.add_parser(name, help=f"{name} something: {name} region us-east-1")
-        command.add_argument("fault", help="what kind of fault: region")
+        command.add_argument("fault", help="what kind of fault: region, freeze, ...; docs/lab.md lists them")
         command.add_argument("subject", help="what it is done to, for example us-east-1")
     measure = commands.add_parser("measure", help="compute outage and loss from what the client saw")
     measure.add_argument("--since", required=True, help="RFC 3339 time: when the incident was declared")
