@@ -30,6 +30,7 @@ SPECIFICATION = Specification(
         "subject": {"type": "str"},
         "claimant": {"type": "str"},
         "claimed_by": {"type": "str", "default": ""},
+        "assessed_epoch": {"type": "int"},
         "planned": {"type": "bool", "default": False},
         "postgres": postgres_option(required=False),
         "wait_timeout": {"type": "float"},
@@ -61,6 +62,7 @@ class Fencing:
         self.subject: str = params.get("subject") or ""
         self.claimant: str = params.get("claimant") or ""
         self.claimed_by: str = params.get("claimed_by") or ""
+        self.assessed_epoch: int | None = params.get("assessed_epoch")
         self.planned = bool(params.get("planned"))
         self.postgres: dict[str, t.Any] | None = params.get("postgres")
         self.ttl = float(options["ttl_seconds"])
@@ -84,6 +86,7 @@ class Fencing:
         changed = False
         if self.state != "observed" and not view.held_by(self.claimant):
             self._refuse_third(view)
+            self._refuse_unassessed(view)
             if self.check_mode:
                 return self._predicted(view)
             if self.planned:
@@ -115,6 +118,17 @@ class Fencing:
             **self._facts(view, [], False),
         )
 
+    def _refuse_unassessed(self, view: LeaseView) -> None:
+        """Whoever decided saw the lease as it was; another region may have taken over since."""
+        record, assessed = view.record, self.assessed_epoch
+        if record is None or assessed is None or record.epoch == assessed or record.holder == self.claimant:
+            return
+        raise Refused(
+            f"Failed to fence {self.subject}: lease {self.lease.key} has been taken by {record.holder} (epoch "
+            f"{record.epoch}) since it was assessed (epoch {assessed}). Run the same command again: it assesses anew.",
+            **self._facts(view, [], False),
+        )
+
     def _claim(self, view: LeaseView) -> LeaseView:
         """Take the lease. The holder may renew between our read and our write: read and try again."""
         deadline = Deadline(_CLAIM_SECONDS)
@@ -136,6 +150,7 @@ class Fencing:
             if view.held_by(self.claimant):
                 return view
             self._refuse_third(view)
+            self._refuse_unassessed(view)
             deadline.rest(0.05)
 
     def _fence(self, view: LeaseView) -> list[Receipt]:

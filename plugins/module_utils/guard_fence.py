@@ -7,6 +7,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import typing as t
 
@@ -53,12 +54,15 @@ class Fence:
         seconds = max(1.0, until - now()) if until is not None else 3.0
         running = self.postmaster.pid() is not None
         was_closed = self.hba.closed  # False, too, where the file is missing: the server is stopped all the same
-        writing = threading.Thread(target=self._write_down, args=(reason, running), daemon=True)
+        serves = running or not was_closed  # what is stopped here, or died while it was open, is started again
+        writing = threading.Thread(target=self._write_down, args=(reason, serves), daemon=True)
         writing.start()
         writing.join(min(0.5, seconds * 0.2))  # a disk that hangs must not keep the server from being stopped
         spare = until - self.config.fence_margin_seconds - now() if orderly and until is not None else 0.0
         how = self.postmaster.stop(seconds, orderly_seconds=0.9 * spare)
         writing.join()
+        if running:  # once more: another process of ours may have seen it run meanwhile, and forgotten
+            self._remember_stop()
         if running or (not was_closed and self.hba.closed):
             log(self.config.region, f"FENCED ({reason}); server stopped: {how}")
         return how
@@ -86,17 +90,21 @@ class Fence:
             if self.postmaster.start(self.config.start_argv):
                 log(self.config.region, "starting PostgreSQL")
 
-    def _write_down(self, reason: str, running: bool) -> None:
+    def _write_down(self, reason: str, serves: bool) -> None:
         try:
             with self.state.lock(0.2):  # closing needs no lock, it only waits out an opening that is under way
                 self.hba.close(reason)
-            if running:
+            if serves:
                 self.state.remember(stopped_by_guard=True)
             self._trouble = ""
         except (OSError, RecoveryError) as error:  # a full disk: stopping the server still fences
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log(self.config.region, f"could not close {self.hba.path}: {error}")
+
+    def _remember_stop(self) -> None:
+        with contextlib.suppress(OSError, RecoveryError):  # a full disk, which was told already
+            self.state.remember(stopped_by_guard=True)
 
 
 def before_start(config: GuardConfig) -> None:

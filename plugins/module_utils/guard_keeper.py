@@ -15,12 +15,16 @@ from dataclasses import dataclass, replace
 
 from .clock import to_iso
 from .errors import RecoveryError
+from .fencing_receipts import from_guard
 from .guard_config import GuardConfig, now
 from .guard_fence import Fence
 from .guard_state import log
 from .lease import Lease, LeaseLost, LeaseView
 from .lease_record import LeaseRecord, Samples, receipt_key
 from .object_store import PreconditionFailed
+
+#: Seconds between looks while the region that held the lease before may still write.
+_WAITING = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Standing:
     lasted: float | None = None
     #: the lease was claimed for a switchover: nothing may be lost, so the server is stopped in order
     planned: bool = False
+    #: nobody who held the lease before us can still be writing: only then is a server that was closed opened
+    free: bool = True
     #: why it is not ours, or could not be looked at
     reason: str = "the lease was not read yet"
 
@@ -55,6 +61,7 @@ class Keeper(threading.Thread):
         self.highest_epoch = fence.state.memory().highest_epoch
         self._samples = samples
         self._view: LeaseView | None = None
+        self._freed_epoch = 0
         self._wanted = threading.Event()
 
     def look_now(self) -> None:
@@ -70,7 +77,8 @@ class Keeper(threading.Thread):
                 self._write_receipt()
             except Exception as error:  # this thread must live; what it could not do shows in its standing
                 self.standing = replace(self.standing, reason=f"{type(error).__name__}: {error}")
-            self._wanted.wait(self.config.renew_seconds)
+            pause = self.config.renew_seconds
+            self._wanted.wait(pause if self.standing.free else min(pause, _WAITING))
 
     def look(self) -> None:
         """Read or renew once and publish what is known."""
@@ -108,10 +116,10 @@ class Keeper(threading.Thread):
 
     def _publish(self, view: LeaseView, began: float) -> None:
         record = view.record
-        if record is not None and record.epoch > self.highest_epoch:
-            self.fence.state.remember(highest_epoch=record.epoch)
-            self.highest_epoch = record.epoch
         ours = self._is_ours(view)
+        if ours:  # no service under an epoch that could be forgotten
+            self._remember(record)
+        free = record is None or not ours or self._follows_nobody(record)
         self._view = view if ours else None
         holder = record.holder if record else None
         epoch = record.epoch if record else 0
@@ -119,8 +127,35 @@ class Keeper(threading.Thread):
         self.standing = Standing(
             holder, epoch, until, began, began, until or self.standing.lasted,
             planned=not ours and record is not None and bool(record.data.get("planned")),
-            reason="" if ours else self._why(record),
+            free=free,
+            reason=self._why(record) if not ours else "" if free else self._before(record),
         )  # fmt: skip
+        if not ours:  # last: a full disk must not hide that the lease is another's
+            self._remember(record)
+
+    def _remember(self, record: LeaseRecord | None) -> None:
+        if record is not None and record.epoch > self.highest_epoch:
+            self.fence.state.remember(highest_epoch=record.epoch)
+            self.highest_epoch = record.epoch
+
+    def _follows_nobody(self, record: LeaseRecord) -> bool:
+        """True when whoever held the lease before has certainly stopped: its time is over, or its guard says so.
+
+        A claim alone opens nothing: whoever held the lease before may not know of it yet, and serve until its end.
+        """
+        previous = record.previous
+        if self._freed_epoch != record.epoch and (
+            previous is None
+            or previous.holder == self.config.region
+            or self.lease.has_ended(previous)
+            or from_guard(self.lease, previous.holder, record.epoch) is not None
+        ):
+            self._freed_epoch = record.epoch
+        return self._freed_epoch == record.epoch
+
+    def _before(self, record: LeaseRecord | None) -> str:
+        previous = record.previous if record else None
+        return f"{previous.holder} held the lease before and may write until {previous.expires_at}" if previous else ""
 
     def _why(self, record: LeaseRecord | None) -> str:
         if record is None:

@@ -78,7 +78,10 @@ class Renewer:
             self._refuse(met)
 
     def _serve(self) -> None:
-        if self.fence.take_down(self.may_serve):
+        if not self.keeper.standing.free and self.fence.hba.closed:
+            self._become("waiting")
+            return
+        if self.fence.take_down(lambda: self.may_serve() and self.keeper.standing.free):
             log(self.config.region, f"holding epoch {self.keeper.standing.epoch}: pg_hba.conf opened")
         self.fence.start_again()
         self._become("serving")

@@ -19,6 +19,7 @@ from .fencing_receipts import Receipt
 from .lease import Lease
 from .lease_record import LeaseView
 from .postgres_state import ServerState, lsn_number
+from .promotion_order import order_promotion
 from .promotion_rules import Proof, acceptance_wanted, accepts
 from .sql import Postgres, SqlFailed, WriteRefused
 
@@ -188,8 +189,8 @@ class Promotion:
         while True:
             try:
                 seconds = max(1, math.ceil(deadline.remaining))
-                done = self.server.row("SELECT pg_promote(true, %s)", (seconds,), seconds + 1.0)[0]
-                self.changed = True
+                done = order_promotion(self.server, self.lease, self.region, seconds)
+                self.changed = self.changed or done is not None
                 if done:
                     self.promoted = True
                     return

@@ -46,6 +46,11 @@ options:
     description: Who claims, for people who read the lease; the incident, for example.
     type: str
     default: ''
+  assessed_epoch:
+    description:
+      - Epoch of the lease when the claim was decided, such as C(diff.before.epoch) of a call in check mode. The claim
+        is refused where another region has taken the lease since, because what was decided may be wrong by now.
+    type: int
   planned:
     description:
       - For a switchover, which loses nothing. The subject's guard stops its server in order, so that the standby gets

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import types
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import Unreachable
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.postgres_state import _STATE
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.promotion_order import _ORDER
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.sql import SqlFailed, WriteRefused
 
 from tests.chaos.model.network import NoAnswer, Reply
@@ -42,8 +44,10 @@ class ModelPostgres:
             return [self._ask(lambda server: server.state(), timeout)]
         if "FROM dr.heartbeat" in query:
             return self._ask(lambda server: list(server.beats.values()), timeout)
-        if query.startswith("SELECT pg_promote"):
-            return [(self._request(self._promote, timeout or 5.0),)]
+        if query == "SELECT clock_timestamp()":
+            return [(self._ask(lambda server: self.world.wall_clock_of(server.region.host), timeout),)]
+        if query == _ORDER:
+            return [(self._request(lambda *given: self._promote(*given, values[0]), timeout or 5.0),)]
         if query == "CHECKPOINT":
             return []
         raise NotImplementedError(query)
@@ -57,9 +61,13 @@ class ModelPostgres:
         self._ask(lambda server: server.write("probe"), None)
         return "token"
 
-    def _promote(self, server: Database, reply: Reply) -> None:
+    def _promote(self, server: Database, reply: Reply, until: dt.datetime) -> None:
         server._need_login()
-        server.promote(reply)
+        if self.world.wall_clock_of(server.region.host) < until:
+            server.promote(reply)
+        else:
+            self.world.count("order came too late")
+            reply(None)
 
     def _ask(self, work: Any, timeout: float | None) -> Any:
         return self._request(lambda server, reply: reply(work(server)), timeout or 3.0)

@@ -34,6 +34,8 @@ class Run:
         #: seconds between what was assessed and the claim: somebody reads the plan and types
         self.confirm_seconds = 0.0
         self.wait_seconds: float | None = None
+        self.retries = 0
+        self.epoch: int | None = None
         self.done = False
         self.refused = ""
         self.process: Process | None = None
@@ -43,7 +45,7 @@ class Run:
         """The shared option."""
         return self.world.lease_option()
 
-    def begin(self, retries: int = 0, pause: float = 2.0) -> None:
+    def begin(self, pause: float = 2.0) -> None:
         """Type the command; whoever types it types it again after an error, and after it was killed."""
 
         def work() -> None:
@@ -56,8 +58,9 @@ class Run:
                 self.world.say(self.host, f"failed: {error}")
 
         def again() -> None:
-            if not self.done and retries > 0:
-                self.begin(retries - 1, pause)
+            if not self.done and self.retries > 0:
+                self.retries -= 1
+                self.begin(pause)
 
         verb = "switchover" if self.planned else "failover"
         self.world.say(self.host, f"{verb} {self.source} -> {self.target}")
@@ -86,9 +89,11 @@ class Run:
         self.world.say(self.host, f"done: {self.target} serves")
 
     def _assess(self) -> None:
+        self.epoch = None
         look = self._look()
         server = look["servers"][0]
         predicted = self._fencing("fenced", None, check_mode=True)
+        self.epoch = predicted["diff"]["before"]["epoch"]
         if not server["reachable"]:
             raise Refused(f"{self.target} does not answer: {server['error']}")
         if not server["in_recovery"] and predicted["diff"]["before"]["holder"] != self.target:
@@ -110,6 +115,7 @@ class Run:
                 "subject": self.source,
                 "claimant": self.target,
                 "claimed_by": self.host,
+                "assessed_epoch": self.epoch,
                 "planned": self.planned,
                 "postgres": {"host": self.source, "user": "dr", "connect_timeout": 1} if state == "fenced" else None,
                 "wait_timeout": wait,

@@ -47,7 +47,7 @@ class Schedule:
             )
         )
         # Two clocks that drift apart by the most still agree on the TTL to within half the allowance.
-        drift = rng.choice((0.0, 0.0002, timing["allowance"] / timing["ttl"] / 4))
+        drift = rng.choice((0.0, 0.0002, 0.004, timing["allowance"] / timing["ttl"] / 4))
         self.world.build(rng.choices((2, 3), (8, 2))[0], rng.choice((1, 3)), timing, drift)
         self.world.duplicates = rng.random() < 0.3
         if build is not None:
@@ -116,7 +116,8 @@ class Schedule:
 
     def _begin(self, run: Run, later: float) -> None:
         self.runs.append(run)
-        self.world.engine.at(later, lambda: run.begin(retries=3, pause=self.world.rng.uniform(0.5, 3.0)))
+        run.retries = 3
+        self.world.engine.at(later, lambda: run.begin(self.world.rng.uniform(0.5, 3.0)))
 
     def _fail_back(self) -> None:
         """Rebuild the region that was left as a standby of the one that serves, and switch back amid new faults."""
@@ -146,20 +147,20 @@ class Schedule:
         self.faults.heal()
         for process in [process for region in world.regions.values() for process in region.processes()]:
             process.thaw()
-        healed = world.engine.now
-        self._until(healed + PATIENCE, self._settled)
-        for attempt in range(4):
+        for run in self.runs:
+            run.retries = 0
+        self._until(world.engine.now + PATIENCE, lambda: self._settled() or not any(run.busy for run in self.runs))
+        for _attempt in range(4):
+            self._until(world.engine.now + 12.0, self._settled)
             if self._settled():
                 return
             for run in self.runs:
-                if not run.busy:
-                    run.confirm_seconds, run.wait_seconds = 0.0, None
-                    if attempt > 0 and "no receipt says" in run.refused or "the rest did not come" in run.refused:
-                        world.count("switchover became failover")  # the remedy that the refusal names
-                        run.planned = False
-                    run.begin()
-                    self._until(world.engine.now + PATIENCE, lambda run=run: not run.busy)  # type: ignore[misc]
-            self._until(world.engine.now + 8.0, self._settled)
+                if "no receipt says" in run.refused or "the rest did not come" in run.refused:
+                    world.count("switchover became failover")  # the remedy that the refusal names
+                    run.planned = False
+                run.confirm_seconds, run.wait_seconds = 0.0, None
+                run.begin()
+                self._until(world.engine.now + PATIENCE, lambda run=run: not run.busy)  # type: ignore[misc]
         if not self._settled():
             world.checker.broken(f"it does not converge: {self._described()}")
 

@@ -30,9 +30,10 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils import 
     object_store,
     promotion,
 )
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.lease_patience import Patience
 
 from tests.chaos.model.database_client import ModelPostgres, SamplerDriver
-from tests.chaos.model.engine import Event, Task
+from tests.chaos.model.engine import Event, Process, Task
 from tests.chaos.model.guard import ModelKeeper, ModelSampler
 from tests.chaos.model.machine import ModelHba, ModelPostmaster, ModelState
 
@@ -87,6 +88,20 @@ class SimpleQueue:
         return self._items.pop(0)
 
 
+class Patiences:
+    """lease_patience.Patience, one for a process."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._made: dict[Process, Patience] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        process = self._world.process()
+        if process not in self._made:
+            self._made[process] = Patience(self._world.engine.clock)
+        return getattr(self._made[process], name)
+
+
 @contextlib.contextmanager
 def installed(world: World) -> Iterator[None]:
     """Run the collection's code in this world."""
@@ -133,6 +148,7 @@ def _places(world: World) -> Iterator[tuple[Any, str, Any]]:
         yield module, "log", world.say
     for module in (clock, lease, promotion):
         yield module, "utc_now", world.wall_clock
+    yield lease, "_PATIENCE", Patiences(world)
     yield lease, "uuid", SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=world.unique()))
     yield object_store, "aws", SimpleNamespace(client=lambda _service, options: world.s3_client(options))
     yield guard_fence, "HbaFile", lambda path: ModelHba(world, path)

@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
@@ -120,6 +121,7 @@ class S3Client:
         self.world = world
         self.store = store
         self.timeout = timeout
+        self.meta = SimpleNamespace(endpoint_url=f"https://{store.name}")
 
     def get_object(self, Bucket: str, Key: str) -> Any:
         """Read."""

@@ -19,7 +19,7 @@ class Truth:
         self.until: dict[str, float] = {}
         #: by region: the epoch of its last claim or renewal that reached a majority
         self.epoch: dict[str, int] = {}
-        self._landed: dict[tuple[str, int], set[str]] = collections.defaultdict(set)
+        self._landed: dict[tuple[str, int, str], set[str]] = collections.defaultdict(set)
 
     def written(self, store: str, key: str, old: bytes | None, new: bytes) -> None:
         """A store has a new object."""
@@ -31,7 +31,7 @@ class Truth:
         if old is not None and json.loads(old)["epoch"] > body["epoch"]:
             self.world.checker.broken(f"{store}: the lease's epoch went back to {body['epoch']}")
         claim, sequence = body["claim"], body["sequence"]
-        landed = self._landed[claim, sequence]
+        landed = self._landed[claim, sequence, body["renewed_at"]]
         landed.add(store)
         if len(landed) != len(self.world.stores) // 2 + 1:
             return

@@ -35,6 +35,7 @@ class World:
         #: (process, step) -> what happens to the process there, once
         self.traps: dict[tuple[str, str], Any] = {}
         self.timing: dict[str, float] = {}
+        self.drift = 0.0
         self.truth = Truth(self)
         self.checker = Checker(self)
         #: which region the public name stands for, and when that was last changed
@@ -46,6 +47,7 @@ class World:
         """Make the machines. `drift` is by how much rates of clocks differ at most, `offsets` their times."""
         rng = self.rng
         self.timing = timing
+        self.drift = drift
         for number in range(stores):
             name = f"store-{number}"
             rate = 1.0 + rng.uniform(-drift, drift)
@@ -104,8 +106,11 @@ class World:
 
     def wall_clock(self) -> dt.datetime:
         """The wall clock of the machine whose turn it is, which steps."""
-        step = self.engine.current.process.host.wall_step if self.engine.current else 0.0
-        return _BEGINNING + dt.timedelta(seconds=self.engine.now + step)
+        return self.wall_clock_of(self.process().host)
+
+    def wall_clock_of(self, host: Host) -> dt.datetime:
+        """The wall clock of a machine."""
+        return _BEGINNING + dt.timedelta(seconds=self.engine.now + host.wall_step)
 
     def unique(self) -> str:
         """A name that is used once."""
