@@ -18,7 +18,8 @@ import psycopg2
 import pytest
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.lease import Lease
 
-from lab.assembly import client_wrote
+from lab import postgres
+from lab.assembly import client_wrote, json_tail
 from lab.catalogue import ACTIVE, REGIONS, SERVICES, STANDBY
 from lab.components import MARK, all_components, process_of, region_components
 from lab.keys import Keys
@@ -144,6 +145,29 @@ def test_the_record_of_a_healthy_lab_has_no_loss(lab: Lab, command: Command, tmp
         assert (one["tier"], one["lost_acknowledged_writes"], one["outage"]["seconds"]) == (service.tier, 0, 0.0)
         assert one["acknowledged_writes"] > 0
     assert measured["observer"]["max_writable_primaries"] <= 1
+
+
+def test_a_region_that_is_cut_off_is_reached_from_inside_alone(lab: Lab, command: Command) -> None:
+    assert command("break", "partition", STANDBY).returncode == 0
+    try:
+        with pytest.raises(psycopg2.OperationalError, match="timeout"):
+            connect(lab, STANDBY)
+        with postgres.session(lab, STANDBY) as cursor:  # as a pod does, behind the border
+            cursor.execute("SELECT pg_is_in_recovery()")
+            assert cursor.fetchone() == (True,)
+        until(lambda: not postgres.is_streaming(lab, ACTIVE, STANDBY), "the primary to miss its standby", timeout=60)
+        assert f"fault in force: partition {STANDBY}" in command("status").stdout
+        assert last_write_ok(lab)
+    finally:
+        assert command("heal", "partition", STANDBY).returncode == 0
+    connect(lab, STANDBY).close()
+    until(lambda: postgres.is_streaming(lab, ACTIVE, STANDBY), "the standby to stream again", timeout=60)
+
+
+def test_those_inside_a_region_are_served_by_it(lab: Lab) -> None:
+    for service in SERVICES:
+        record = lab.client_directory / ACTIVE / f"{service.name}.jsonl"
+        until(lambda record=record: any(line["ok"] for line in json_tail(record)), f"a success in {record}", timeout=60)
 
 
 @pytest.mark.parametrize(
