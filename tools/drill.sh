@@ -11,6 +11,12 @@ if [ ! -f "molecule/$name/molecule.yml" ]; then
     echo "drill: there is no drill '$name'; there are: $(cd molecule && ls -d */molecule.yml | xargs -n1 dirname | tr '\n' ' ')" >&2
     exit 2
 fi
+# a drill that needs a lab of another kind says so
+if [ -f "molecule/$name/lab.env" ]; then
+    set -a
+    . "./molecule/$name/lab.env"
+    set +a
+fi
 directory=build/drills/$name
 rm -f "$directory/report.json"
 # Started here, and not by Molecule, so that its progress is seen.
