@@ -9,6 +9,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import re
@@ -59,7 +60,9 @@ class Session:
         self.cluster, self.database, self.timeout = cluster, database, timeout
         self._name = f"database {database} of {cluster.data}"
         self._number = 0
-        self._buffer = b""
+        #: lines that were read and not asked for yet, and the beginning of the next one
+        self._ready: collections.deque[bytes] = collections.deque()
+        self._rest = b""
         self._said = 0
 
     def __enter__(self) -> Session:
@@ -120,18 +123,20 @@ class Session:
                 yield line
 
     def _line(self) -> bytes:
-        pieces, pipe = [self._buffer], t.cast("t.IO[bytes]", self._process.stdout)
-        while b"\n" not in pieces[-1]:
-            ready, _write, _failed = select.select([pipe], [], [], self.timeout)
-            if not ready:
-                cause = f"no answer within {self.timeout:g} s"
-                raise RecoveryError(failed("read", self._name, cause, "Give it more time (timeout)."))
-            piece = pipe.read(1 << 16)
-            if not piece:
-                raise self._gone()
-            pieces.append(piece)
-        head, self._buffer = pieces[-1].split(b"\n", 1)
-        return b"".join(pieces[:-1]) + head
+        while not self._ready:
+            pieces, pipe = [self._rest], t.cast("t.IO[bytes]", self._process.stdout)
+            while b"\n" not in pieces[-1]:
+                ready, _write, _failed = select.select([pipe], [], [], self.timeout)
+                if not ready:
+                    cause = f"no answer within {self.timeout:g} s"
+                    raise RecoveryError(failed("read", self._name, cause, "Give it more time (timeout)."))
+                piece = pipe.read(1 << 16)
+                if not piece:
+                    raise self._gone()
+                pieces.append(piece)
+            *lines, self._rest = b"".join(pieces).split(b"\n")
+            self._ready.extend(lines)
+        return self._ready.popleft()
 
     def _error(self) -> str:
         """Return what the server said since it was last asked; errors go to its log before the next prompt."""

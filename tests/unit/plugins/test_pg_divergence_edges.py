@@ -75,8 +75,9 @@ def test_rows_that_the_new_primary_changed_too(postgres_factory: PostgresFactory
     """A row changed on both sides is a conflict: it is named, and its content is not made up."""
     with parted(postgres_factory, tmp_path, *TABLE) as pair:
         pair.part()
-        pair.new.sql("UPDATE item SET text = 'there' WHERE id < 3", "VACUUM item", "INSERT INTO item VALUES (7, 'new')")
-        pair.new.sql("INSERT INTO item SELECT g, 'reused' FROM generate_series(10, 20) g")
+        pair.new.sql("DELETE FROM item WHERE id = 1", "UPDATE item SET text = 'there' WHERE id = 2", "VACUUM item")
+        pair.new.sql("INSERT INTO item SELECT g, 'in its place' FROM generate_series(10, 20) g")
+        assert pair.new.sql("SELECT id FROM item WHERE ctid = '(0,1)'") == [(10,)]
         pair.old.sql("DELETE FROM item WHERE id = 1", "UPDATE item SET text = 'here' WHERE id = 2")
         pair.old.sql("DELETE FROM item WHERE id = 3")
         pair.stop("immediate")
