@@ -61,9 +61,10 @@ class Examiner:
         if standby and standby.streams_from(self.source.options, self.settings.slot, self.primary):
             return Examination(None, "it streams from the source", running, standby)
         comparison = Comparison.of(cluster, self.primary, self.source)
-        method, reason = Planner(self.source, self.primary, self.method).choose(comparison)
-        if method == "follow" and self._is_set(cluster, running, standby):
+        planner = Planner(self.source, self.primary, self.method)
+        if self._is_set(cluster, running, standby) and not planner.against_follow(comparison):
             return Examination(None, "it is a standby of the source", running, standby, comparison)
+        method, reason = planner.choose(comparison)
         return Examination(method, reason, running, standby, comparison)
 
     def _ask(self, cluster: Cluster) -> Standby | None:

@@ -65,7 +65,7 @@ class Planner:
 
     def choose(self, found: Comparison) -> tuple[str, str]:
         """Return the method and why. Raises Refused where the one that was asked for cannot do."""
-        against = {"follow": self._against_follow(found), "rewind": self._against_rewind(found), "copy": ""}
+        against = {"follow": self.against_follow(found), "rewind": self._against_rewind(found), "copy": ""}
         if self.method != "auto":
             if against[self.method]:
                 remedy = "Give another method, or auto."
@@ -77,7 +77,8 @@ class Planner:
                 return method, "; ".join(reasons) or f"its WAL ends at {found.end}, at or before {found.fork}"
         raise RuntimeError("a copy is always possible")
 
-    def _against_follow(self, found: Comparison) -> str:
+    def against_follow(self, found: Comparison) -> str:
+        """Return why the cluster cannot go on where its own WAL ends; empty when it can."""
         if found.diverged or found.end is None:
             told = f"its WAL goes on to {found.end}, past {found.fork} where the source left it"
             return found.trouble or told
