@@ -9,6 +9,13 @@ stamp=.venv/.ready
 want=$(cat requirements.txt requirements-dev.txt tools/setup.sh | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 
+if [ -L .venv ]; then
+    say ".venv is a link to $(readlink .venv), which lacks what this checkout needs; run 'make setup' there" >&2
+    exit 1
+fi
+
+# Not the environment's own interpreter, which make has first on its path: it is about to be cleared.
+PATH=$(printf '%s' "$PATH" | tr ':' '\n' | grep -vxF "$PWD/.venv/bin" | paste -sd: -)
 python=''
 for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$candidate; break; fi

@@ -20,6 +20,7 @@ try:
     import boto3 as _boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ProfileNotFound
+    from botocore.handlers import add_expect_header
 
     boto3: t.Any = _boto3
 except ImportError:  # the module runs where boto3 is not; client() says so
@@ -52,7 +53,12 @@ def client(service: str, options: t.Mapping[str, t.Any], attempts: int = 1) -> t
     if path:
         arguments.update(_keys_from(path, profile or "default"))
         profile = None
-    return _make(service, profile, arguments)
+    made = _make(service, profile, arguments)
+    if service == "s3":
+        # What is put here is small: asking first whether it may come costs a round trip more than sending it, and a
+        # lease is renewed over links where that decides.
+        made.meta.events.unregister("before-call.s3", add_expect_header)
+    return made
 
 
 def warm(*services: str) -> None:
