@@ -4,7 +4,7 @@
 .PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean stability
 
 DRILL ?= region_loss
-DRILLS := region_loss partition
+DRILLS := region_loss partition static_stability
 REGION ?= us-east-1
 PYTHON_IN := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
