@@ -1,0 +1,1 @@
+"""What the drills' verify steps need beyond assertions on a report."""
