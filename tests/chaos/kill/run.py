@@ -51,7 +51,7 @@ class Run:
 
 
 def playbook(
-    name: str, lab: Path, scratch: Path, variables: dict[str, Any], kill: Kill | None = None, timeout: float = 600
+    name: str, lab: Path, scratch: Path, variables: dict[str, Any], kill: Kill | None = None, timeout: float = 1800
 ) -> Run:
     """Run `playbooks/<name>.yml` with the lab's inventory. Raises subprocess.TimeoutExpired, having killed it."""
     tasks, said = scratch / "tasks", scratch / "output"

@@ -10,6 +10,8 @@ from tests.chaos.kill.trial import Outcome, Trials
 
 #: seconds after the beginning of a task at which it is killed, for those that last
 _WITHIN = (0.05, 0.3, 1.0, 2.5)
+#: tasks that every playbook has at least
+_LEAST = 30
 
 
 def at(trials: Trials, playbooks: Iterable[str], kill: Kill) -> Iterator[Outcome]:
@@ -31,16 +33,15 @@ def everywhere(trials: Trials, playbooks: Iterable[str], after: float) -> Iterat
 
 
 def seeded(trials: Trials, playbooks: Iterable[str], count: int, seed: int) -> Iterator[Outcome]:
-    """`count` places, drawn by `seed`, over all playbooks; the first run of each tells how many tasks it has."""
+    """`count` places, drawn by `seed`, one playbook after the other.
+
+    Each run after a kill tells how many tasks its playbook has; the first place is drawn from those that all have.
+    """
     draw = random.Random(seed)
     names = list(playbooks)
-    lengths: dict[str, int] = {}
+    lengths = dict.fromkeys(names, _LEAST)
     for number in range(count):
         name = names[number % len(names)]
-        if name not in lengths:
-            whole = trials.run(name, None)
-            yield whole
-            if whole.problems:
-                return
-            lengths[name] = whole.tasks
-        yield trials.run(name, Kill(draw.randint(1, lengths[name]), draw.choice((0.0, *_WITHIN))))
+        outcome = trials.run(name, Kill(draw.randint(1, lengths[name]), draw.choice((0.0, *_WITHIN))))
+        lengths[name] = max(lengths[name], outcome.tasks)
+        yield outcome

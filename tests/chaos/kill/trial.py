@@ -17,7 +17,7 @@ PLAYBOOKS = ("region_failover", "region_switchover", "region_failback")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one trial came to. `task` is the name of the last task that began before the kill."""
+    """What one trial came to. `task` began last before the kill; `tasks` is how many a whole run has."""
 
     playbook: str
     kill: Kill | None
@@ -76,7 +76,7 @@ class Trials:
         if found:
             self._keep(incident, runs)
         task = first.tasks[-1] if first.tasks else ""
-        return Outcome(name, kill, first.killed, task, len(first.tasks), time.monotonic() - began, found)
+        return Outcome(name, kill, first.killed, task, len(runs[-1].tasks), time.monotonic() - began, found)
 
     def _lose_a_region(self) -> None:
         """What a failback is the end of: a region was lost, another took over, and the first has returned."""

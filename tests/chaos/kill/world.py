@@ -48,7 +48,7 @@ class World:
     def lab(self, *arguments: str) -> str:
         """Run one of the lab's own commands."""
         command = [sys.executable, "-m", "lab", "--directory", str(self.directory), *arguments]
-        return subprocess.run(command, cwd=ROOT, check=True, timeout=300, capture_output=True, text=True).stdout
+        return subprocess.run(command, cwd=ROOT, check=True, timeout=1800, capture_output=True, text=True).stdout
 
     def start(self) -> None:
         """Start the lab, afresh."""
