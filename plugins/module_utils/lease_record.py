@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from .clock import from_iso, to_iso
 from .errors import RecoveryError
@@ -56,7 +56,8 @@ class LeaseRecord:
 
     def to_bytes(self) -> bytes:
         """Serialise."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        previous = vars(self.previous) if self.previous else None  # not asdict: it copies every sample
+        return json.dumps({**vars(self), "previous": previous}, sort_keys=True).encode()
 
     @classmethod
     def from_bytes(cls, body: bytes) -> LeaseRecord:

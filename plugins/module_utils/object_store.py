@@ -31,6 +31,10 @@ except ImportError:  # aws.client() names the missing library
     PartialCredentialsError = type("PartialCredentialsError", (Exception,), {})  # type: ignore[assignment,misc]
 
 
+#: Floats count from here: they tell microseconds for centuries.
+_ORIGIN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
 class ObjectMissing(RecoveryError):
     """There is no such object."""
 
@@ -53,21 +57,30 @@ class StoreClock:
     RATE = 0.01
 
     def __init__(self) -> None:
-        self._seen: collections.deque[tuple[dt.datetime, float, float]] = collections.deque(maxlen=self.RECENT)
+        #: what was shown, in seconds since _ORIGIN, and our clock around it
+        self._seen: collections.deque[tuple[float, float, float]] = collections.deque(maxlen=self.RECENT)
 
     def observe(self, date: dt.datetime, sent: float, received: float) -> None:
         """Learn from one answer; `sent` and `received` are time.monotonic() around it."""
-        self._seen.append((date, sent, received))
+        self._seen.append(((date - _ORIGIN).total_seconds(), sent, received))
 
     def at_least(self, moment: float) -> dt.datetime | None:
         """Return a time that the store's clock had certainly reached at `moment`; None before any answer."""
-        bounds = [(date, moment - received) for date, _sent, received in tuple(self._seen)]
-        return max((date + dt.timedelta(seconds=age - abs(age) * self.RATE) for date, age in bounds), default=None)
+        bounds = (
+            shown + moment - received - abs(moment - received) * self.RATE
+            for shown, _sent, received in tuple(self._seen)
+        )
+        return self._time(max(bounds, default=None))
 
     def at_most(self, moment: float) -> dt.datetime | None:
         """Return a time that the store's clock had certainly not passed at `moment`; None before any answer."""
-        bounds = [(date, moment - sent) for date, sent, _received in tuple(self._seen)]
-        return min((date + dt.timedelta(seconds=1 + age + abs(age) * self.RATE) for date, age in bounds), default=None)
+        bounds = (
+            shown + 1 + moment - sent + abs(moment - sent) * self.RATE for shown, sent, _received in tuple(self._seen)
+        )
+        return self._time(min(bounds, default=None))
+
+    def _time(self, seconds: float | None) -> dt.datetime | None:
+        return None if seconds is None else _ORIGIN + dt.timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True)

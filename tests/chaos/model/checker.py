@@ -45,6 +45,11 @@ class Checker:
         self.waived_until = 0.0
         self.last_epoch = 0
         self.failure = ""
+        #: measure two writable primaries instead of failing
+        self.measure = False
+        self.both_longest = 0.0
+        self.wrong = 0
+        self._both_since: float | None = None
 
     def broken(self, what: str) -> None:
         """Stop the schedule."""
@@ -55,13 +60,23 @@ class Checker:
     def look(self) -> None:
         """Never two writable primaries."""
         writable = [region.name for region in self.world.regions.values() if region.database.writable]
-        if len(writable) > 1 and self.world.engine.now > self.waived_until:
+        if self.measure:
+            self._measure(len(writable) > 1)
+        elif len(writable) > 1 and self.world.engine.now > self.waived_until:
             self.broken(f"two writable primaries: {' and '.join(writable)}")
+
+    def _measure(self, both: bool) -> None:
+        now = self.world.engine.now
+        if self._both_since is not None:
+            self.both_longest = max(self.both_longest, now - self._both_since)
+        self._both_since = (now if self._both_since is None else self._both_since) if both else None
 
     def committed(self, region: Region, entry: Entry) -> None:
         """A client's write is durable."""
         self.look()
         now, truth = self.world.engine.now, self.world.truth
+        if self.measure:
+            return
         if region.name in truth.until and now > truth.until[region.name] + 0.001:
             late = now - truth.until[region.name]
             self.broken(f"{region.name} committed {late:.3f} s after the end of its last renewal")
@@ -76,12 +91,15 @@ class Checker:
         self.acknowledged.append(entry)
         for promotion in self.promotions[-1:]:
             if entry.region != promotion.region and id(entry) not in promotion.history:
+                self.wrong += 1
+                if self.measure:
+                    continue
                 promotion.lost.append(entry)
                 self._weigh(promotion)
 
-    def receipt(self, subject: str) -> None:
-        """A guard says that its server cannot be written to."""
-        if self.world.regions[subject].database.writable:
+    def receipt(self, subject: str, epoch: int) -> None:
+        """A guard says that its server cannot be written to until the subject gets a later epoch than this one."""
+        if self.world.regions[subject].database.writable and self.world.truth.epoch.get(subject, 0) < epoch:
             self.broken(f"{subject} is writable and its guard wrote a receipt that it is not")
 
     def promotion_ordered(self, region: Region) -> None:
@@ -107,7 +125,10 @@ class Checker:
         )  # fmt: skip
         self.promotions.append(promotion)
         self.world.count("promotion")
-        self.world.count("loss") if lost else None
+        if promotion.planned:
+            self.world.count("switchover")
+        if lost:
+            self.world.count("loss")
         self.world.say(region.name, f"promoted; {len(lost)} acknowledged writes lost, bound {promotion.bound}")
         self._weigh(promotion)
 

@@ -27,7 +27,7 @@ class Client:
 
     def _work(self) -> None:
         while True:
-            self.world.engine.sleep(self.world.rng.uniform(0.15, 0.45))
+            self.world.engine.sleep(self.world.rng.uniform(0.2, 0.6))
             self._write(self._where())
 
     def _where(self) -> str:

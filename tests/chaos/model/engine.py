@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import greenlet
@@ -79,7 +80,7 @@ class Process:
         self.frozen = False
         late, self._late = self._late, []
         for task, token, woken in late:
-            self.engine.at(0.0, lambda task=task, token=token, woken=woken: task.resume(token, woken))  # type: ignore[misc]
+            self.engine.at(0.0, partial(task.resume, token, woken))
         for call in list(self.on_thaw):
             call()
 
@@ -136,6 +137,8 @@ class Engine:
         self.current: Task | None = None
         self.hub = greenlet.getcurrent()
         self.closed = False
+        #: machines may be paused with their clocks
+        self.pausable = False
         self.tasks: list[Task] = []
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
@@ -182,9 +185,12 @@ class Engine:
             raise greenlet.GreenletExit
         token = task.token
         if seconds is not None:
-            host = task.process.host
-            shown = host.clock() + max(1e-6, seconds)
-            self.at(max(1e-6, seconds) / host.rate, lambda: host.alarm(shown, lambda: task.resume(token, False)))
+            host, seconds = task.process.host, max(1e-6, seconds)
+            if self.pausable:
+                shown = host.clock() + seconds
+                self.at(seconds / host.rate, lambda: host.alarm(shown, lambda: task.resume(token, False)))
+            else:
+                self.at(seconds / host.rate, partial(task.resume, token, False))
         self.hub.switch()
         return task.woken
 
@@ -224,7 +230,7 @@ class Event:
         self.happened = True
         waiting, self._waiting = self._waiting, []
         for task, token in waiting:
-            self.engine.at(0.0, lambda task=task, token=token: task.resume(token, True))  # type: ignore[misc]
+            self.engine.at(0.0, partial(task.resume, token, True))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until it happened, at most `timeout` seconds."""

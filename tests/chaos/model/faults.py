@@ -21,11 +21,17 @@ KINDS = {
 }  # fmt: skip
 
 
+def _role(process: Process) -> str:
+    return "operator" if process.name.startswith("operator") else process.name.rsplit(" ", 1)[-1]
+
+
 class Faults:
     """Sets off faults, and takes them back at the end."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, kinds: tuple[str, ...] = ()) -> None:
         self.world = world
+        self.kinds = dict.fromkeys(kinds, 1) or KINDS
+        world.engine.pausable = "pause_machine" in self.kinds
         self.rng: random.Random = world.rng
         self._undo: list[Callable[[], None]] = []
         #: one of a guard's two processes is hurt in a schedule, never both: docs/development.md, "Chaos"
@@ -35,7 +41,7 @@ class Faults:
     def plan(self, begin: float, end: float) -> None:
         """Draw the faults of one stretch of time."""
         rng = self.rng
-        kinds = rng.choices(list(KINDS), list(KINDS.values()), k=rng.randint(2, 6))
+        kinds = rng.choices(list(self.kinds), list(self.kinds.values()), k=rng.randint(2, 6))
         for kind in kinds:
             moment = rng.uniform(begin, end)
             span = min(rng.choice((0.3, 1.0, 3.0, 8.0, 20.0)) * rng.uniform(0.5, 1.5), end + 3.0 - moment)
@@ -155,6 +161,7 @@ class Faults:
         if process is None or not process.alive or process.frozen:
             return
         self.world.say("fault", f"{process.name} frozen for {span:.1f} s")
+        self.world.count(f"frozen: {_role(process)}")
         process.freeze()
         self.world.look()
         self._for(span, process.thaw)
@@ -165,6 +172,7 @@ class Faults:
     def _kill(self, process: Process | None) -> None:
         if process is not None and process.alive:
             self.world.say("fault", f"{process.name} killed")
+            self.world.count(f"killed: {_role(process)}")
             process.kill()
 
     def _kill_guard(self, _span: float) -> None:
@@ -242,3 +250,40 @@ class Faults:
         database = self.world.regions[self._region()].database
         database.replay_lag = self.rng.uniform(0.2, 4.0)
         self._for(span, lambda: setattr(database, "replay_lag", 0.0))
+
+    # What follows is too much by design: docs/development.md, "Chaos". None of it is among the usual kinds.
+
+    def _freeze_both_guards(self, span: float) -> None:
+        """Both processes of a guard, and not the server that it guards."""
+        region = self.world.regions[self._region()]
+        self._freeze(region.watchdog, span)
+        self._freeze(region.renewer, span)
+
+    def _freeze_all(self, span: float) -> None:
+        """Guard and server together, as a control group that is frozen; the machine's clocks go on."""
+        for process in self.world.regions[self._region()].processes():
+            self._freeze(process, span)
+
+    def _pause_machine(self, span: float) -> None:
+        """A hypervisor pauses the machine, and its clocks with it."""
+        region = self.world.regions[self._region()]
+        if region.host.paused:
+            return
+        region.host.pause(True)
+        stopped = region.processes()
+        self._freeze_all(span)
+
+        def go_on() -> None:
+            region.host.pause(False)
+            for process in stopped:
+                process.thaw()
+
+        self._for(span, go_on)
+
+    def _witness_goes_back(self, _span: float) -> None:
+        """All stores are restored from an older backup, once every guard has seen the newest epoch."""
+        newest = max(self.world.truth.epoch.values(), default=0)
+        if all(region.machine.memory.highest_epoch >= newest for region in self.world.regions.values()):
+            for store in self.world.stores.values():
+                store.go_back()
+            self.world.say("fault", "the witness was restored from an older backup")

@@ -65,7 +65,7 @@ class Network:
         def answer(value: Any) -> None:
             back = self._delay(target, source)
             if back is None:
-                self.count(f"answer lost{': ' if what else ''}{what}")
+                self.count(f"answer lost: {what or 'sql'}")
                 return
             self.engine.at(back, lambda: (box.append(value), answered.set()))  # type: ignore[func-returns-value]
 

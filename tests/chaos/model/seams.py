@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
+import functools
 import queue
 import signal
 import time
@@ -45,6 +47,10 @@ _THREADED = (
     clock, concurrently, guard_fence, guard_keeper, guard_postmaster, guard_sampler, guard_watchdog, lease,
 )  # fmt: skip
 _LOGGING = (guard_fence, guard_keeper, guard_renewer, guard_sampler, guard_watchdog)
+
+
+#: the same header again and again: only the time that it takes is changed
+_parsed = functools.lru_cache(4096)(email.utils.parsedate_to_datetime)
 
 
 class Thread:
@@ -148,6 +154,7 @@ def _places(world: World) -> Iterator[tuple[Any, str, Any]]:
         yield module, "log", world.say
     for module in (clock, lease, promotion):
         yield module, "utc_now", world.wall_clock
+    yield object_store, "email", SimpleNamespace(utils=SimpleNamespace(parsedate_to_datetime=_parsed))
     yield lease, "_PATIENCE", Patiences(world)
     yield lease, "uuid", SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=world.unique()))
     yield object_store, "aws", SimpleNamespace(client=lambda _service, options: world.s3_client(options))

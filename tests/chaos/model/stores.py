@@ -10,7 +10,6 @@ import email.utils
 import functools
 import io
 import itertools
-import json
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -52,6 +51,7 @@ class Store:
         self.throttling = False
         self.slow = 0.0
         self.objects: dict[str, Stored] = {}
+        self._backups: list[dict[str, Stored]] = []
         self._numbers = itertools.count(1)
 
     def time(self, moment: float) -> dt.datetime:
@@ -101,10 +101,14 @@ class Store:
         self.world.truth.written(self.name, key, found.body if found else None, body)
         return {"ETag": etag, **self._shown()}
 
-    def epoch(self) -> int:
-        """Highest epoch that an object here shows."""
-        bodies = [json.loads(one.body) for key, one in self.objects.items() if ".receipts/" not in key]
-        return max((body["epoch"] for body in bodies), default=0)
+    def remember(self) -> None:
+        """Make a backup; the one before it is kept, too."""
+        self._backups = [*self._backups[-1:], dict(self.objects)]
+
+    def go_back(self) -> None:
+        """Restore the older backup."""
+        if len(self._backups) == 2:
+            self.objects = self._backups[0]
 
     def _shown(self) -> dict[str, Any]:
         return {"ResponseMetadata": {"HTTPHeaders": {"date": _header(self.second)}}}

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import collections
+import functools
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.chaos.model.world import World
+
+
+@functools.lru_cache(64)
+def _parsed(body: bytes) -> dict[str, Any]:
+    return dict(json.loads(body))
 
 
 class Truth:
@@ -23,12 +29,12 @@ class Truth:
 
     def written(self, store: str, key: str, old: bytes | None, new: bytes) -> None:
         """A store has a new object."""
-        body = json.loads(new)
+        body = _parsed(new)
         if ".receipts/" in key:
             self.world.count("receipt")
-            self.world.checker.receipt(body["subject"])
+            self.world.checker.receipt(body["subject"], body["epoch"])
             return
-        if old is not None and json.loads(old)["epoch"] > body["epoch"]:
+        if old is not None and _parsed(old)["epoch"] > body["epoch"]:
             self.world.checker.broken(f"{store}: the lease's epoch went back to {body['epoch']}")
         claim, sequence = body["claim"], body["sequence"]
         landed = self._landed[claim, sequence, body["renewed_at"]]
@@ -38,6 +44,8 @@ class Truth:
         holder = body["holder"]
         region = self.world.regions[holder]
         if sequence == 0:
+            for one in self.world.stores.values():
+                one.remember()
             self.world.say("witness", f"{holder} holds epoch {body['epoch']} (claimed by {body['claimed_by']})")
         self.until[holder] = self.world.engine.now + body["ttl_seconds"] / region.host.rate
         self.epoch[holder] = max(self.epoch.get(holder, 0), body["epoch"])

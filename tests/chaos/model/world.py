@@ -43,19 +43,20 @@ class World:
         self._unique = 0
         self.runs: list[Any] = []
 
-    def build(self, regions: int, stores: int, timing: dict[str, float], drift: float, offsets: float = 300.0) -> None:
-        """Make the machines. `drift` is by how much rates of clocks differ at most, `offsets` their times."""
+    def build(self, regions: int, stores: int, timing: dict[str, float], drift: float, opposed: bool = False) -> None:
+        """Make the machines. `drift`: how far a rate may be off; `opposed`: stores are fast, others slow."""
         rng = self.rng
         self.timing = timing
         self.drift = drift
         for number in range(stores):
             name = f"store-{number}"
-            rate = 1.0 + rng.uniform(-drift, drift)
-            self.stores[name] = Store(self, name, rng.uniform(0.0, 2 * offsets), rate)
+            rate = 1.0 + (drift if opposed else rng.uniform(-drift, drift))
+            self.stores[name] = Store(self, name, rng.uniform(0.0, 600.0), rate)
             self.host(name)
         names = ["east", "west", "north"][:regions]
         for name in names:
-            self.host(name, rng.uniform(0.0, 1e5), 1.0 + rng.uniform(-drift, drift))
+            rate = 1.0 - (drift if opposed else rng.uniform(-drift, drift))
+            self.host(name, rng.uniform(0.0, 1e5), rate)
         for name in ("names", "internet", "operator-1", "operator-2"):
             self.host(name, rng.uniform(0.0, 1e5), 1.0 + rng.uniform(-drift, drift))
         for name in names:
