@@ -34,9 +34,8 @@ def main() -> int:
     lab = parser.parse_args().directory
     gone, kept = lost(lab), saved(lab)
     missing = sorted(gone - kept)
-    print(
-        f"{len(gone)} acknowledged writes were lost by the failover; {len(gone & kept)} of them are saved, of {len(kept)}"
-    )
+    found = len(gone & kept)
+    print(f"{len(gone)} acknowledged writes were lost by the failover; {found} of them are in {len(kept)} saved rows")
     if missing:
         print(f"not saved: {', '.join(missing[:20])}", file=sys.stderr)
     return 1 if missing or not gone else 0
