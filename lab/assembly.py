@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from lab import components, kube, names, postgres, state, stores
-from lab.catalogue import ACTIVE, IMAGE, IMAGE_TAG, REGIONS, SERVICES, STANDBY
+from lab.catalogue import ACTIVE, IMAGE, IMAGE_TAG, REGIONS, STANDBY
 from lab.components import Component, tail
 from lab.errors import LabError
 from lab.keys import Keys
@@ -49,11 +49,11 @@ def assemble(lab: Lab, keys: Keys, report: Report) -> None:
     prepare_regions(lab)
     state.write(lab, digests[0])
     report("regions prepared: lease guards and workloads deployed")
-    for service in SERVICES:
+    for service in lab.services:
         until(partial(is_ready, lab, service.host), f"{service.host} to be ready", timeout=60, interval=0.1)
     for component in (Component("client", None), *(Component("insider", region) for region in REGIONS)):
         components.start(lab, component)
-    for service in SERVICES:
+    for service in lab.services:
         until(partial(client_wrote, lab, service.name), f"the client to write to {service.name}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.catalogue import SERVICES, other
+from lab.catalogue import other
 from lab.layout import Lab
 
 #: with whom a region talks across its edge, beside the other region
@@ -39,7 +39,7 @@ def _from_world(lab: Lab, region: str) -> Iterator[dict[str, Any]]:
     ports = {"postgres": lab.port("postgres"), "store": lab.stores(region)["s3"], "registry": lab.port("registry")}
     if region not in lab.kubeconfigs:
         ports["kubernetes"] = lab.port("kubernetes")
-    ports |= {service.name: lab.port("loadbalancer") for service in SERVICES}
+    ports |= {service.name: lab.port("loadbalancer") for service in lab.services}
     for kind, port in ports.items():
         yield _route(kind, WORLD, "in", (lab.address(kind, region), port), (lab.inner(kind, region), port))
 

@@ -13,7 +13,6 @@ from lab.catalogue import (
     LEDGER_BUCKET,
     MODEL_BUCKET,
     REGIONS,
-    SERVICES,
     SWITCH_BUCKET,
     ZONE,
 )
@@ -21,7 +20,6 @@ from lab.keys import Keys, component_kubeconfig
 from lab.layout import POD_ADDRESS_START, Lab, write_json
 
 INSYNC_SECONDS = 1.0
-INSIDER_WRITES_PER_SECOND = 2
 
 
 def write_all(lab: Lab, keys: Keys) -> None:
@@ -101,7 +99,13 @@ def _client(lab: Lab) -> dict[str, Any]:
         "inside": {region: str(lab.client_directory / region) for region in REGIONS},
         "resolver": {"address": address, "port": port},
         "services": [
-            {"name": service.name, "tier": service.tier, "url": public_url(lab, service.host)} for service in SERVICES
+            {
+                "name": service.name,
+                "tier": service.tier,
+                "url": public_url(lab, service.host),
+                "per_second": service.client_per_second,
+            }
+            for service in lab.services
         ],
     }
 
@@ -110,10 +114,14 @@ def _insider(lab: Lab, region: str) -> dict[str, Any]:
     """The client in a region. It uses the services of the region alone, and no name: the resolver is outside."""
     return {
         "directory": str(lab.client_directory / region),
-        "per_second": INSIDER_WRITES_PER_SECOND,
         "services": [
-            {"name": service.name, "url": public_url(lab, service.host), "address": lab.inner(service.name, region)}
-            for service in SERVICES
+            {
+                "name": service.name,
+                "url": public_url(lab, service.host),
+                "address": lab.inner(service.name, region),
+                "per_second": service.insider_per_second,
+            }
+            for service in lab.services
         ],
     }
 
@@ -170,7 +178,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
             "python": lab.python,
             "capacity": {"cpu": str(os.cpu_count() or 1), "memory": "4Gi", "pods": "50"},
             "labels": {"topology.kubernetes.io/region": region},
-            "namespaces": [service.name for service in SERVICES],
+            "namespaces": [service.name for service in lab.services],
             # images bear the public name; a pull stays inside
             "mirrors": {_registry(lab.address("registry", region), lab): _registry(lab.inner("registry", region), lab)},
         },
@@ -185,7 +193,7 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
                     "selector": f"app={service.name}",
                     "target_port": CONTAINER_PORT,
                 }
-                for service in SERVICES
+                for service in lab.services
             ],
         },
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import string
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.catalogue import REGIONS, SERVICES
+from lab.catalogue import REGIONS, SERVICES, Service
 from lab.layout import Lab, write_json, write_text
 
 #: database roles; `postgres` is the superuser, and owners of the services' databases come from the catalogue
@@ -44,9 +45,9 @@ class Keys:
         return "Keys(...)"
 
     @classmethod
-    def generate(cls) -> Keys:
-        """New secrets."""
-        roles = [*ROLES, *(service.database_role for service in SERVICES)]
+    def generate(cls, services: Iterable[Service] = SERVICES) -> Keys:
+        """New secrets, for the owners of these services' databases too."""
+        roles = [*ROLES, *(service.database_role for service in services)]
         return cls(
             database={role: secrets.token_urlsafe(24) for role in roles},
             aws={profile: AccessKey(_access_key_id(), secrets.token_urlsafe(30)) for profile in PROFILES},

@@ -11,7 +11,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from lab import own_clusters
-from lab.catalogue import SERVICES, Service
+from lab.catalogue import Service
 from lab.components import Component, check_alive
 from lab.errors import LabError
 from lab.keys import Keys
@@ -44,7 +44,7 @@ def fill(lab: Lab, keys: Keys, region: str) -> None:
     until(answers, f"the Kubernetes API of {region} (log {lab.log('kubernetes', region)})", timeout=60)
     if region in lab.kubeconfigs and (left := own_clusters.clean(lab, region)):  # by a lab that was killed
         raise LabError(left)
-    for service in SERVICES:
+    for service in lab.services:
         ending = f"the end of the namespace {service.name} of {region}, which is being deleted"
         until(partial(_namespace, core, service.name), ending, timeout=60)
         for name, data in _secrets(keys, region, service).items():

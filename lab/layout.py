@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lab.catalogue import REGIONS, SERVICES
+from lab.catalogue import REGIONS, SERVICES, Service, services
 from lab.errors import LabError
 from lab.ports import store_ports
 
@@ -43,6 +43,8 @@ class Lab:
     faults: dict[str, list[str]] = field(default_factory=dict)
     #: how its services' traffic is shifted: records, routing_controls or switch
     traffic: str = "records"
+    #: how many services it has
+    service_count: int = len(SERVICES)
     #: True once start has ended well
     complete: bool = False
 
@@ -73,15 +75,20 @@ class Lab:
         changed.save()
         return changed
 
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services that run in it."""
+        return services(self.service_count)
+
     def address(self, kind: str, region: str | None = None) -> str:
         """The public address of a component or of a service's load balancer: what those outside its region use."""
         if region is None:
             return f"{self.subnet}.0.{_SHARED_HOSTS[kind]}"
-        return self._host(region, _REGION_HOSTS[kind])
+        return self._host(region, self._number(kind))
 
     def inner(self, kind: str, region: str) -> str:
         """Where a component of a region really listens, behind the region's border."""
-        return self._host(region, _REGION_HOSTS[kind] + _INNER)
+        return self._host(region, self._number(kind) + _INNER)
 
     def outbound(self, kind: str, region: str) -> str:
         """Inside a region: where its border leads to the witness, or to the other region's store or PostgreSQL."""
@@ -89,13 +96,19 @@ class Lab:
 
     def entry(self, kind: str, region: str) -> str:
         """At a region's edge: where the other region's border comes in."""
-        return self._host(region, _REGION_HOSTS[kind] + _ENTRY)
+        return self._host(region, self._number(kind) + _ENTRY)
 
     def reach(self, kind: str, region: str | None, seen_from: str | None = None) -> str:
         """The address at which a component is reached from within a region, or from outside all regions (None)."""
         if seen_from is None:
             return self.address(kind, region)
         return self.inner(kind, seen_from) if region == seen_from else self.outbound(kind, seen_from)
+
+    def _number(self, kind: str) -> int:
+        """The public host number of a component of a region, or of a service by its name."""
+        if kind in _REGION_HOSTS:
+            return _REGION_HOSTS[kind]
+        return _FIRST_SERVICE_HOST + [service.name for service in self.services].index(kind)
 
     def _host(self, region: str, number: int) -> str:
         return f"{self.subnet}.{REGIONS.index(region) + 1}.{number}"
@@ -199,9 +212,8 @@ class Lab:
 _SHARED_HOSTS = {"witness": 2, "aws": 3, "authority": 53, "resolver": 54, "client": 100, "observer": 101} | {
     f"recovery-{number}": 60 + number for number in range(5)
 }
-_REGION_HOSTS = {"border": 1, "postgres": 2, "store": 3, "registry": 4, "kubernetes": 5, "node": 6} | {
-    service.name: 10 + number for number, service in enumerate(SERVICES)
-}
+_REGION_HOSTS = {"border": 1, "postgres": 2, "store": 3, "registry": 4, "kubernetes": 5, "node": 6}
+_FIRST_SERVICE_HOST = 10
 #: behind the border, and for the other region's border, everything has another host number: 42 and 82 for 2
 _INNER, _ENTRY = 40, 80
 _OUTBOUND_HOSTS = {"witness": 90, "store": 91, "postgres": 92}

@@ -11,7 +11,7 @@ import dns.rdatatype
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils import aws
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.catalogue import ACTIVE, RECORD_TTL_SECONDS, SERVICES
+from lab.catalogue import ACTIVE, RECORD_TTL_SECONDS
 from lab.components import Component, check_alive
 from lab.layout import Lab
 from lab.waiting import until
@@ -51,7 +51,7 @@ def publish(lab: Lab) -> None:
                 "ResourceRecords": [{"Value": lab.address(service.name, ACTIVE)}],
             },
         }
-        for service in SERVICES
+        for service in lab.services
     ]
     change = client.change_resource_record_sets(HostedZoneId=lab.zone_id, ChangeBatch={"Changes": changes})
     until(
@@ -61,7 +61,7 @@ def publish(lab: Lab) -> None:
 
 def wait_for_resolver(lab: Lab) -> None:
     """Wait until the resolver knows every service."""
-    for service in SERVICES:
+    for service in lab.services:
 
         def known(host: str = service.host) -> bool:
             check_alive(lab, Component("resolver", None))

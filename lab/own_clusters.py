@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from lab.catalogue import SERVICES
 from lab.errors import LabError
 from lab.layout import Lab
 from lab.node.cluster import ClusterError, KubeconfigError, call, connect
@@ -63,10 +62,10 @@ def clean(lab: Lab, region: str) -> str:
     """Remove from a region's cluster what a lab put there, but for its namespaces; what could not be removed, or ''."""
     try:
         api = connect(lab.kubeconfig(region), lab.context(region))
-        for delete in _deletions(api, region):
+        for delete in _deletions(lab, api, region):
             _unless_absent(delete)
     except (ClusterError, KubeconfigError) as error:
-        namespaces = " and ".join(service.name for service in SERVICES)
+        namespaces = " and ".join(service.name for service in lab.services)
         return (
             f"Failed to clean the cluster of {region}: {error}. The node {node_name(region)} may still be there, and "
             f"the lab's deployments and secrets in {namespaces}."
@@ -74,14 +73,14 @@ def clean(lab: Lab, region: str) -> str:
     return ""
 
 
-def _deletions(api: client.ApiClient, region: str) -> Iterator[Callable[[], Any]]:
+def _deletions(lab: Lab, api: client.ApiClient, region: str) -> Iterator[Callable[[], Any]]:
     """What to delete, in the order in which nothing makes anew what is gone.
 
     The node's agent has ended, so nobody would confirm the end of a pod: pods go without grace.
     """
     core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
     now: Document = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
-    for service in SERVICES:
+    for service in lab.services:
         mine = f"app={service.name}"
         deployed = f"{mine},app.kubernetes.io/managed-by={DEPLOYER}"
         for delete, selector in (

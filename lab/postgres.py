@@ -14,7 +14,6 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 from lab.account import credentials, give
-from lab.catalogue import SERVICES
 from lab.components import Component, check_alive, environment, process_of, start
 from lab.configs import postgres_options
 from lab.errors import LabError
@@ -28,6 +27,8 @@ OBSERVER_SCHEMA = REPOSITORY / "lab" / "observer" / "schema.sql"
 #: what the operator and the guard need, shipped with the collection
 GUARD_SCHEMA = REPOSITORY / "roles" / "lease_guard" / "files" / "schema.sql"
 SETTINGS_FILE = "lab.conf"
+#: how many sessions PostgreSQL takes: those of the lab and the operator, and those of the services' pods and checks
+CONNECTIONS, CONNECTIONS_OF_A_SERVICE = 60, 20
 SETTINGS = """\
 # Written by the lab.
 listen_addresses = '{address}'
@@ -35,7 +36,7 @@ port = {port}
 unix_socket_directories = ''
 cluster_name = '{region}'
 password_encryption = scram-sha-256
-max_connections = 100
+max_connections = {connections}
 shared_buffers = 32MB
 wal_level = replica
 max_wal_senders = 10
@@ -128,10 +129,10 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
         # to be rebuilt as a standby, and to save before what only the old primary has
         cursor.execute("GRANT dr_rewind, pg_read_all_data TO replicator")
         cursor.execute(OBSERVER_SCHEMA.read_text())
-        for service in SERVICES:
+        for service in lab.services:
             names = {"database": sql.Identifier(service.database), "owner": sql.Identifier(service.database_role)}
             cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
-    for service in SERVICES:
+    for service in lab.services:
         with session(lab, region, service.database, service.database_role) as cursor:
             cursor.execute(SCHEMA.read_text())
             # the service's invariants are queries of the operator's
@@ -206,7 +207,12 @@ def _empty_data_directory(lab: Lab, region: str) -> Path:
 
 
 def _write_settings(lab: Lab, region: str, more: str = "") -> None:
-    text = SETTINGS.format(address=lab.inner("postgres", region), port=lab.port("postgres"), region=region)
+    text = SETTINGS.format(
+        address=lab.inner("postgres", region),
+        port=lab.port("postgres"),
+        region=region,
+        connections=CONNECTIONS + len(lab.services) * CONNECTIONS_OF_A_SERVICE,
+    )
     _write(lab, lab.postgres_data(region) / SETTINGS_FILE, text + more)
 
 

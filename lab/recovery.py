@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.aws.arc_config import REGIONS as ENDPOINT_REGIONS
 from lab.aws.arc_names import panel_arn, rule_arn
-from lab.catalogue import ACTIVE, REGIONS, SERVICES, SWITCH_BUCKET
+from lab.catalogue import ACTIVE, REGIONS, SWITCH_BUCKET
 from lab.errors import LabError
 from lab.layout import Lab
 
@@ -27,11 +27,11 @@ def config(lab: Lab) -> dict[str, Any]:
         "panels": [
             {
                 "name": PANEL,
-                "controls": [control(service.name, region) for service in SERVICES for region in REGIONS],
-                "on": [control(service.name, ACTIVE) for service in SERVICES],
+                "controls": [control(service.name, region) for service in lab.services for region in REGIONS],
+                "on": [control(service.name, ACTIVE) for service in lab.services],
                 "assertions": [
                     {"name": rule(service.name), "controls": [control(service.name, region) for region in REGIONS]}
-                    for service in SERVICES
+                    for service in lab.services
                 ],
             }
         ],
@@ -81,7 +81,7 @@ def describe(lab: Lab, switch_store: dict[str, Any]) -> dict[str, Any]:
                     "controls": [control(service.name, region) for region in REGIONS],
                     "wait_period_ms": 0,
                 }
-                for service in SERVICES
+                for service in lab.services
             ],
         },
         "switch": {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import configs, recovery, shutdown
 from lab.account import choose_account, data_directory, find_postgres
-from lab.catalogue import REGIONS, SERVICES
+from lab.catalogue import REGIONS, SERVICES, count_from
 from lab.components import Component, all_components, is_fenced, process_of, start
 from lab.errors import LabError
 from lab.faults import hit
@@ -78,7 +78,7 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
             )
             shutdown.stop_lab(lab)
         contexts = _contexts(kubeconfigs)
-        lab = create(directory, kubeconfigs, contexts, recovery.method_from(os.environ))
+        lab = create(directory, kubeconfigs, contexts, recovery.method_from(os.environ), count_from(os.environ))
         report(f"lab in {directory}, network {lab.network}")
         try:
             _bring_up(lab, report)
@@ -117,7 +117,13 @@ def _contexts(kubeconfigs: dict[str, str]) -> dict[str, str]:
     return contexts
 
 
-def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str], traffic: str = "records") -> Lab:
+def create(
+    directory: Path,
+    kubeconfigs: dict[str, str],
+    contexts: dict[str, str],
+    traffic: str = "records",
+    services: int = len(SERVICES),
+) -> Lab:
     """Choose network, ports and user, make secrets, write configurations: a lab with nothing running yet."""
     directory.mkdir(parents=True, exist_ok=True)
     shutdown.remove_state(directory)
@@ -137,11 +143,12 @@ def create(directory: Path, kubeconfigs: dict[str, str], contexts: dict[str, str
             account=account,
             ports={},
             traffic=traffic,
+            service_count=services,
             kubeconfigs=kubeconfigs,
             contexts=contexts,
         )
         lab = replace(lab, ports=_ports(lab))
-        keys = Keys.generate()
+        keys = Keys.generate(lab.services)
         keys.save(lab)
         configs.write_all(lab, keys)
         paths = [str(REPOSITORY), str(REPOSITORY / "collections")]
@@ -163,7 +170,7 @@ def _ports(lab: Lab) -> dict[str, int]:
         elif kind == "loadbalancer":
             addresses = [
                 place(service.name, region)
-                for service in SERVICES
+                for service in lab.services
                 for region in REGIONS
                 for place in (lab.address, lab.inner)
             ]

@@ -12,7 +12,6 @@ from lab.catalogue import (
     LEDGER_BUCKET,
     MODEL_BUCKET,
     REGIONS,
-    SERVICES,
     SWITCH_BUCKET,
     ZONE,
     other,
@@ -60,7 +59,7 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
                 "database": service.database,
                 "tier": service.tier,
             }
-            for service in SERVICES
+            for service in lab.services
         },
         "client": {"directory": str(lab.client_directory), "config": str(lab.config("client"))},
         "observer": {"path": str(lab.observer_file)},
@@ -88,7 +87,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
         },
         "standby": _standby(lab, region),
         "registry": registry,
-        "images": {service.name: f"{registry}/{IMAGE}@{digest}" for service in SERVICES},
+        "images": {service.name: f"{registry}/{IMAGE}@{digest}" for service in lab.services},
         "s3": store_option(lab, f"models-{region}", region, MODEL_BUCKET, region),
         "endpoints": {
             service.name: {
@@ -97,7 +96,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
                 "url": f"http://{lab.address(service.name, region)}:{lab.port('loadbalancer')}",
                 "values": [lab.address(service.name, region)],
             }
-            for service in SERVICES
+            for service in lab.services
         },
         "inner": {
             "postgres": postgres_options(lab, region, "dr_operator", seen_from=region),

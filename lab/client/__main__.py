@@ -1,6 +1,6 @@
 """``python -m lab.client --config FILE``: use the services until SIGTERM.
 
-Config: {"directory", "resolver": {"address", "port"}, "services": [{"name", "url"}], "per_second": 5, "timeout": 1.0}
+Config: {"directory", "resolver": {"address", "port"}, "services": [{"name", "url", "per_second"}], "timeout": 1.0}
 A service that has an "address" is used there, and its name is not asked for.
 """
 
@@ -33,7 +33,7 @@ def main() -> int:
             service["name"],
             ServiceConnection(service["url"], resolver_of(config, service, timeout), timeout),
             directory / f"{service['name']}.jsonl",
-            float(config.get("per_second", 5)),
+            float(service.get("per_second", 5)),
         )
         for service in config["services"]
     ]
