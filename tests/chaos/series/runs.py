@@ -47,10 +47,8 @@ class Series:
         """Do it once."""
         began, source = time.monotonic(), self.world.lease["holder"]
         incident = f"{self._prefix}-{what.replace('_', '-')}-{number}"
-        if what in PLANNED:
-            runs = [self._play(PLANNED[what], incident)]
-        else:
-            runs = self._broken(what, source, incident)
+        planned = PLANNED.get(what)
+        runs = [self._play(planned, incident)] if planned else self._broken(what, source, incident)
         report = self.world.report(incident) or {}
         problems = [f"exit status {one.status}: {one.reason}" for one in runs if one.status != 0]
         problems += _judged(report, what in PLANNED)
