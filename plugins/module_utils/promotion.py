@@ -153,11 +153,12 @@ class Promotion:
 
         It is the last record that the old primary wrote, so whoever is past its beginning has all of it.
         """
-        back = f"Nothing was promoted. Give the lease back to {self.subject} (playbooks/region_failover_rollback.yml)"
+        back = f"It was not promoted. Give the lease back to {self.subject} (playbooks/region_failover_rollback.yml)"
         if not self.shutdown_lsn:
             raise Refused(
                 f"Failed to {self.what}: no receipt says that {self.subject} was stopped in order, so nobody knows "
-                f"whether {self.region} has all of its writes. {back}, or fail over unplanned."
+                f"whether {self.region} has all of its writes. {back}, or, where {self.subject} is down, "
+                f"fail over: playbooks/region_failover.yml -e dr_failed_region={self.subject}."
             )
         wanted, deadline, wait = lsn_number(self.shutdown_lsn), Deadline(self.wait_timeout), Wait("replay")
         with wait:
