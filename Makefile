@@ -1,9 +1,10 @@
 # Everything runs from a plain checkout: `make drill`, `make test`. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean stability
+.PHONY: help setup drill test lint types unit sanity artefact refusals drills lab-up lab-down lab-status lab-break lab-heal bench build clean chaos chaos-sample stability
 
 DRILL ?= region_loss
+CHAOS_SCHEDULES ?= 1000
 DRILLS := region_loss partition static_stability
 REGION ?= us-east-1
 PYTHON_IN := .venv/bin/python
@@ -21,8 +22,8 @@ setup: ## Virtual environment and packages (every other target does this by itse
 drill: setup ## Break the two-region lab and recover it: make drill [DRILL=region_loss]
 	@tools/drill.sh $(DRILL)
 
-test: setup ## What gates a change: lint, types, unit tests, the built artefact and its sanity, refusals, drills
-	@tools/stage.sh lint types unit artefact sanity refusals drills
+test: setup ## What gates a change: lint, types, unit tests, a sample of chaos, the built artefact and its sanity, refusals, drills
+	@tools/stage.sh lint types unit chaos-sample artefact sanity refusals drills
 
 lint: setup ## ansible-lint (production), yamllint, ruff
 	@ruff check .
@@ -47,6 +48,14 @@ refusals: setup ## Bad input against a healthy lab: refused, named, nothing chan
 
 drills: setup ## All drills that gate
 	@for drill in $(DRILLS); do tools/drill.sh $$drill || exit 1; done
+
+chaos: setup ## Fault schedules in virtual time, defects they must find, a kill at every task: make chaos [CHAOS_SCHEDULES=1000]
+	@$(PYTHON_IN) -m tests.chaos.model --count $(CHAOS_SCHEDULES)
+	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py
+	@$(PYTHON_IN) -m tests.chaos.kill --all
+
+chaos-sample: setup ## A short sample of it
+	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py -m 'not chaos'
 
 lab-up: setup ## Start the two-region lab
 	@$(PYTHON_IN) -m lab start

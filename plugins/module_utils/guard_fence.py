@@ -59,7 +59,9 @@ class Fence:
         writing.start()
         writing.join(min(0.5, seconds * 0.2))  # a disk that hangs must not keep the server from being stopped
         spare = until - self.config.fence_margin_seconds - now() if orderly and until is not None else 0.0
-        how = self.postmaster.stop(seconds, orderly_seconds=0.9 * spare)
+        # Frozen or paused over the lease's end, with sessions that may commit: another region may serve already.
+        overdue = until is not None and now() >= until and not was_closed
+        how = self.postmaster.stop(0.0 if overdue else seconds, orderly_seconds=0.9 * spare)
         writing.join()
         if running:  # once more: another process of ours may have seen it run meanwhile, and forgotten
             self._remember_stop()

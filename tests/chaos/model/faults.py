@@ -92,7 +92,10 @@ class Faults:
         return [pair for other in there for pair in ((here, other), (other, here))]
 
     def _partition(self, span: float) -> None:
-        region = self._region()
+        self.isolate(self._region(), span)
+
+    def isolate(self, region: str, span: float) -> None:
+        """Cut a region off from everybody."""
         self._cut(self._both(region, list(self.world.hosts)), span, region)
 
     def _cut_witness(self, span: float) -> None:
@@ -233,10 +236,16 @@ class Faults:
         self._for(span + 5.0, heal)
 
     def _full_disk(self, span: float) -> None:
-        machine = self.world.regions[self._region()].machine
-        machine.disk_full = True
-        self.world.say("fault", "the guard's disk is full")
-        self._for(span, lambda: setattr(machine, "disk_full", False))
+        """Whoever makes room starts the server, where it could not be: a start needs to write, too."""
+        region = self.world.regions[self._region()]
+        region.machine.disk_full = True
+        self.world.say("fault", f"{region.name}: the guard's disk is full for {span:.1f} s")
+
+        def heal() -> None:
+            region.machine.disk_full = False
+            region.start_database()
+
+        self._for(span, heal)
 
     def _replay_paused(self, span: float) -> None:
         for region in self.world.regions.values():

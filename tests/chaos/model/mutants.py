@@ -28,9 +28,10 @@ from tests.chaos.model.schedule import USUAL, Variant
 _CUT = ("partition", "cut_witness", "slow_fence", "one_way")
 _TIMING = {"ttl": 6.0, "allowance": 1.0, "renew": 1.0, "margin": 1.0}
 #: All of the allowance is needed: clocks that differ by a seventh, and fences that take their time.
-DRIFT = Variant(timing=_TIMING, drift=0.07, opposed=True, kinds=_CUT, stories=("failover",))
+DRIFT = Variant(timing=_TIMING, drift=0.07, opposed=True, kinds=_CUT, stories=("failover",), probes=False)
 _NO_ALLOWANCE = replace(DRIFT, timing={**_TIMING, "allowance": 0.0})
 _NO_MARGIN = replace(DRIFT, timing={**_TIMING, "margin": 0.0}, drift=0.0)
+_LATE = Variant(timing=_TIMING, kinds=(*_CUT, "slow_link", "slow_link"))
 _RIVALS = Variant(stories=("rivals",))
 
 
@@ -86,6 +87,10 @@ def _no_loss(_target: Any, _now: Any, usual: Callable[..., Any] = heartbeat.loss
     return {**bound, "seconds": bound["seconds"] and min(0.1, bound["seconds"])}
 
 
+def _only_its_end(_self: Any, link: Any) -> str:
+    return "has ended" if link.ended else ""
+
+
 def _is_ours(self: Any, view: Any) -> bool:
     return bool(view.held_by(self.config.region))
 
@@ -102,18 +107,17 @@ MUTANTS = (
         (
             (fencing.Fencing, "_fence", lambda self, view: []),
             (promotion_rules.Proof, "sufficient", lambda self, given: [{"method": "none"}]),
-            (promotion_rules.Proof, "why_insufficient", lambda self, given: ""),
+            (fencing, "proven", lambda receipts: True),
         ),
-        Variant(stories=("acceptance",)),
     ),
     Mutant(
         "the lease's end is not awaited",
         ((fencing, "from_lease", _at_once), (promotion_rules, "from_lease", _at_once)),
     ),
-    Mutant("a watchdog that watches nothing", ((Watchdog, "_problem", lambda self, link: ""),)),
+    Mutant("a watchdog that watches nothing", ((Watchdog, "_problem", _only_its_end),)),
     Mutant("a renewer that forgets the lease's end", ((Renewer, "may_serve", _forgotten_end),)),
     Mutant("writes without a condition", ((lease.Lease, "_put", _without_condition),)),
-    Mutant("time counted from the answer", ((Keeper, "_publish", _from_the_answer),), Variant(kinds=("store_slow",))),
+    Mutant("time counted from the answer", ((Keeper, "_publish", _from_the_answer),), _LATE),
     Mutant("a claim opens the server at once", ((Keeper, "_follows_nobody", lambda self, record: True),), _RIVALS),
     Mutant(
         "a claim over what nobody assessed",

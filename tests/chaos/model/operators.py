@@ -117,7 +117,9 @@ class Run:
                 "claimed_by": self.host,
                 "assessed_epoch": self.epoch,
                 "planned": self.planned,
-                "postgres": {"host": self.source, "user": "dr", "connect_timeout": 1} if state == "fenced" else None,
+                "postgres": {"host": self.source, "user": "dr", "connect_timeout": 1}
+                if state == "fenced" and self.world.probes
+                else None,
                 "wait_timeout": wait,
             },
             check_mode,

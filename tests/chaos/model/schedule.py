@@ -47,6 +47,7 @@ class Variant:
     #: kinds of faults, instead of the usual ones
     kinds: tuple[str, ...] = ()
     stores: tuple[int, ...] = (1, 3)
+    probes: bool = True
     converge: bool = True
     #: two writable primaries are measured instead of being a failure
     measure: bool = False
@@ -78,6 +79,7 @@ class Schedule:
         self.world.build(rng.choices((2, 3), (8, 2))[0], rng.choice(variant.stores), timing, drift, variant.opposed)
         self.world.duplicates = rng.random() < 0.3
         self.world.checker.measure = variant.measure
+        self.world.probes = variant.probes
         self.faults = Faults(self.world, variant.kinds)
         self.runs = self.world.runs
         self.clients: list[Client] = []
@@ -139,7 +141,10 @@ class Schedule:
         if first.accept:
             first.wait_seconds = rng.uniform(0.5, 5.0)
         first.confirm_seconds = rng.choice((0.0, rng.uniform(0.0, 6.0)))
-        self._begin(first, rng.uniform(0.0, 10.0))
+        later = rng.uniform(0.0, 10.0)
+        if first.accept:  # no receipt can come in time
+            world.engine.at(later, lambda: self.faults.isolate(source, 15.0))
+        self._begin(first, later)
         if self.story == "rivals":
             pair = rng.choice(((source, target), (target, source), (source, others[-1])))
             second = Run(world, "operator-2", *pair, planned=rng.random() < 0.2)

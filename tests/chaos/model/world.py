@@ -32,6 +32,8 @@ class World:
         self.stores: dict[str, Store] = {}
         self.regions: dict[str, Region] = {}
         self.duplicates = False
+        #: the fence asks the region that it fences for a write, too
+        self.probes = True
         #: (process, step) -> what happens to the process there, once
         self.traps: dict[tuple[str, str], Any] = {}
         self.timing: dict[str, float] = {}
