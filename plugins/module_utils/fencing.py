@@ -276,6 +276,7 @@ class Fencing:
             "epoch": epoch,
             "holder": self.claimant,
             "claimed_by": self.claimed_by,
+            "claimed_at": None,
             "previous": {"holder": previous.holder, "epoch": previous.epoch} if previous else None,
             "receipts": receipts,
             "shutdown_lsn": None,
@@ -308,6 +309,7 @@ class Fencing:
             "epoch": record.epoch if record else None,
             "holder": None if record is None or record.released else record.holder,
             "claimed_by": record.claimed_by if record else None,
+            "claimed_at": record.data.get("claimed_at") if record else None,
             "previous": {"holder": record.previous.holder, "epoch": record.previous.epoch}
             if record and record.previous
             else None,

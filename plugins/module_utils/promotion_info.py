@@ -14,10 +14,10 @@ import typing as t
 from . import needs
 from .clock import to_iso
 from .connections import postgres_option, record_option
-from .errors import RecoveryError
+from .errors import RecoveryError, Unreachable
 from .execution import Params, Result, Specification
 from .postgres_state import ServerState
-from .sql import Postgres
+from .sql import Postgres, WriteRefused
 
 SPECIFICATION = Specification(
     argument_spec={
@@ -40,14 +40,24 @@ ORDER BY schemaname, relname
 
 
 def run(params: Params, _check_mode: bool) -> Result:
-    """Serve the module pg_promotion_info. It only looks. Raises as Postgres.rows() does."""
+    """Serve the module pg_promotion_info. It only looks. A server that does not answer is no error, it is unverified.
+
+    Raises LoginFailed and SqlFailed, as Postgres.rows() does.
+    """
     region = params["region"]
-    with Postgres(params["postgres"], region) as server:
-        state = ServerState.of(server)
-        promoted_at, seconds = (None, None) if state.in_recovery else _promotion(server, state.timeline)
+    state: ServerState | None = None
+    promoted_at: str | None = None
+    seconds: float | None = None
     tables: list[dict[str, t.Any]] = []
     unverified: list[str] = []
-    if not state.in_recovery:
+    with Postgres(params["postgres"], region) as server:
+        try:
+            state = ServerState.of(server)
+            if not state.in_recovery:
+                promoted_at, seconds = _promotion(server, state.timeline)
+        except (Unreachable, WriteRefused) as error:
+            unverified.append(f"what {region} has written: {error}")
+    if state is not None and not state.in_recovery:
         for database in params["databases"]:
             try:
                 tables += _tables({**params["postgres"], "database": database}, region, database)
@@ -57,8 +67,8 @@ def run(params: Params, _check_mode: bool) -> Result:
             unverified.append(f"{region} has no history of its timeline {state.timeline}: it was never promoted")
     rows = sum(one[kind] for one in tables for kind in ("inserted", "updated", "deleted"))
     facts: dict[str, t.Any] = {
-        "in_recovery": state.in_recovery,
-        "timeline": state.timeline,
+        "in_recovery": state.in_recovery if state else None,
+        "timeline": state.timeline if state else None,
         "promoted_at": promoted_at,
         "seconds": seconds,
         "rows": rows,

@@ -151,6 +151,12 @@ claimed_by:
   description: Who claimed the lease for its holder, an incident for example; null when there is no lease.
   returned: always
   type: str
+claimed_at:
+  description:
+    - When it was claimed (RFC 3339), by the witness's clock and a second or so late at most. The holder has written nothing
+      before. Null in check mode, where there is no lease, and where a guard claimed it for itself.
+  returned: always
+  type: str
 previous:
   description: Whom the holder took the lease from; null when it had no holder before.
   returned: always

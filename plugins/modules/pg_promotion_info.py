@@ -50,11 +50,11 @@ EXAMPLES = """
 
 RETURN = """
 in_recovery:
-  description: Whether the server is a standby, which has written nothing itself.
+  description: Whether the server is a standby, which has written nothing itself. Null where it does not answer.
   returned: always
   type: bool
 timeline:
-  description: The timeline that it is on.
+  description: The timeline that it is on. Null where it does not answer.
   returned: always
   type: int
 promoted_at:

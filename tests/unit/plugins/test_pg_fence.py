@@ -21,8 +21,8 @@ from tests.unit.tcp_proxy import TcpProxy
 
 TTL, ALLOWANCE = 0.6, 0.2
 KEYS = {
-    "changed", "claimed_by", "diff", "epoch", "evidence", "expires_at", "fenced", "holder", "missing", "previous",
-    "receipts",    "remaining_seconds", "shutdown_lsn", "waits",
+    "changed", "claimed_at", "claimed_by", "diff", "epoch", "evidence", "expires_at", "fenced", "holder", "missing",
+    "previous", "receipts", "remaining_seconds", "shutdown_lsn", "waits",
 }  # fmt: skip
 
 
@@ -75,6 +75,7 @@ def test_a_silent_holder_is_fenced_once_its_time_has_certainly_passed(both: Both
     assert result["remaining_seconds"] == 0.0 and result["missing"] == []
     assert [wait["name"] for wait in result["waits"]] == ["lease_expiry"]
     assert result["diff"] == {"before": {"holder": "east", "epoch": 1}, "after": {"holder": "west", "epoch": 2}}
+    assert renewed - dt.timedelta(seconds=2) < from_iso(result["claimed_at"]) < from_iso(receipt["certain_at"])
 
     again = fence(both, option)
     assert (again["changed"], again["fenced"], again["epoch"]) == (False, True, 2)

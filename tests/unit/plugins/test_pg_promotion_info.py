@@ -65,3 +65,13 @@ def test_what_cannot_be_told_is_said(both: BothWays, pair: tuple[PostgresServer,
     assert found["promoted_at"] is None
     assert any("never promoted" in one for one in found["unverified"])
     assert any("no_such_database" in one for one in found["unverified"])
+
+
+def test_a_server_that_does_not_answer_is_unverified(both: BothWays, pair: tuple[PostgresServer, PostgresServer]) -> None:
+    """The way out of a region that died must not need it."""
+    _primary, standby = pair
+    standby.stop()
+    found = info(both, standby, "postgres")
+    assert not found.get("failed"), found
+    assert (found["in_recovery"], found["timeline"], found["promoted_at"], found["rows"]) == (None, None, None, 0)
+    assert any("west" in one for one in found["unverified"])
