@@ -174,10 +174,17 @@ class RecoveryPath:
         """Return what the catalogue's workloads need in the target: a pod whose image is lost never starts."""
         values = self._values(None, self._inventory.get_host(self.target), None, set())
         found = []
-        for name in values.variables.get("dr_services") or {}:
+        services = values.variables.get("dr_services") or {}
+        if isinstance(services, str):  # the catalogue is made by a template as a whole
+            try:
+                services = values.of(services) or {}
+            except RecoveryError as error:
+                step = Step("Workloads in the target", "services", "", "dr_services")
+                return [unknown(step, f"what they need is not known: {error}")]
+        for name, service in services.items():
             step = Step("Workloads in the target", f"service {name}", "", "dr_services")
             try:
-                workloads = (values.of(values.variables["dr_services"][name]) or {}).get("workloads") or []
+                workloads = (values.of(service) or {}).get("workloads") or []
             except RecoveryError as error:
                 found.append(unknown(step, f"what it needs is not known: {error}"))
                 continue
@@ -194,8 +201,13 @@ def _results(task: Task) -> set[str]:
     """Return the names that a task gives to what it found."""
     names = {str(task.register)} if task.register else set()
     if task.resolved_action == "ansible.builtin.set_fact":
-        names |= {str(name) for name in task.args if name != "cacheable"}
+        names |= {str(name) for name, value in task.args.items() if name != "cacheable" and not _same(name, value)}
     return names
+
+
+def _same(name: str, value: t.Any) -> bool:
+    """Whether a fact only evaluates the variable of its own name: that is known before the run."""
+    return isinstance(value, str) and value.strip("{} ") == name
 
 
 def _items(task: Task, values: Values) -> Iterator[Values]:
