@@ -68,3 +68,18 @@ def include(role: str, tasks_from: str = "main", **variables: Any) -> dict[str, 
     """Return the task that includes a role of the collection."""
     name = f"terragon.disaster_recovery.{role}"
     return {"ansible.builtin.include_role": {"name": name, "tasks_from": tasks_from}, "vars": variables}
+
+
+#: where steps are recorded, and the task that declares the incident there
+RECORD = {
+    "incident": "{{ dr_incident }}",
+    "mode": "{{ dr_mode }}",
+    "directory": "{{ dr_ledger_directory }}",
+    "store": "{{ dr_ledger_store }}",
+}
+DECLARE: dict[str, Any] = {"terragon.disaster_recovery.incident_ledger": {"state": "declared", **RECORD}}
+
+
+def source(region: str) -> dict[str, Any]:
+    """Return the task that names the region that is left."""
+    return {"ansible.builtin.add_host": {"name": region, "groups": "dr_source"}, "changed_when": False}

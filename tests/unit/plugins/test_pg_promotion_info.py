@@ -67,7 +67,9 @@ def test_what_cannot_be_told_is_said(both: BothWays, pair: tuple[PostgresServer,
     assert any("no_such_database" in one for one in found["unverified"])
 
 
-def test_a_server_that_does_not_answer_is_unverified(both: BothWays, pair: tuple[PostgresServer, PostgresServer]) -> None:
+def test_a_server_that_does_not_answer_is_unverified(
+    both: BothWays, pair: tuple[PostgresServer, PostgresServer]
+) -> None:
     """The way out of a region that died must not need it."""
     _primary, standby = pair
     standby.stop()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock import to_iso, utc_now
 
-from tests.unit.plugins.role_play import RolePlay, include
+from tests.unit.plugins.role_play import DECLARE, RECORD, RolePlay, include, source
 from tests.unit.servers import S3Server
 
 TOOK_OVER = utc_now() - dt.timedelta(hours=1)
@@ -18,18 +18,7 @@ ACCEPTANCE = f"go back to east, losing all that west has written since {to_iso(T
 EACH = {"loop": "{{ dr_clusters | dict2items }}", "loop_control": {"label": "{{ item.key }}"}}
 OWN = "terragon.disaster_recovery"
 
-PREPARE: list[dict[str, Any]] = [
-    {"ansible.builtin.add_host": {"name": "west", "groups": "dr_source"}, "changed_when": False},
-    {
-        f"{OWN}.incident_ledger": {
-            "state": "declared",
-            "incident": "{{ dr_incident }}",
-            "mode": "drill",
-            "directory": "{{ dr_ledger_directory }}",
-            "store": "{{ dr_ledger_store }}",
-        }
-    },
-]
+PREPARE = [source("west"), DECLARE]
 OBSERVE: list[dict[str, Any]] = [
     {
         f"{OWN}.pg_fence": {"state": "observed", "lease": "{{ item.value.lease }}"},
@@ -37,12 +26,7 @@ OBSERVE: list[dict[str, Any]] = [
         **EACH,
     },
     {
-        f"{OWN}.incident_ledger": {
-            "incident": "{{ dr_incident }}",
-            "mode": "drill",
-            "directory": "{{ dr_ledger_directory }}",
-            "store": "{{ dr_ledger_store }}",
-        },
+        f"{OWN}.incident_ledger": RECORD,
         "register": "__rollback_assess_ledger",
     },
     {
