@@ -53,9 +53,10 @@ chaos: setup ## Fault schedules in virtual time, defects they must find, a kill 
 	@$(PYTHON_IN) -m tests.chaos.model --count $(CHAOS_SCHEDULES)
 	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py
 	@$(PYTHON_IN) -m tests.chaos.kill --all
+	@$(PYTHON_IN) -m tests.chaos.kill --all --during 0.5
 
 chaos-sample: setup ## A short sample of it
-	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py -m 'not chaos'
+	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py tests/chaos/test_kill.py -m 'not chaos'
 
 lab-up: setup ## Start the two-region lab
 	@$(PYTHON_IN) -m lab start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -83,15 +84,16 @@ class Trials:
         active = self.world.observe().active
         self.world.lab("break", "region", active)
         self._must("region_failover")
-        self.world.lab("heal", "region", active)
+        self.world.heal(active)
 
     def _bring_home(self) -> None:
         """Two healthy regions again, whichever is active."""
         active = self.world.lease["holder"]
-        self.world.lab("heal", "region", self.world.other(active))
+        self.world.heal(self.world.other(active))
         try:
             self._must("region_failback")
-        except RuntimeError:  # trials of region_failback report that; here it is only the way home
+        except RuntimeError as error:  # trials of region_failback report that; here it is only the way home
+            print(f"     the way home failed, the lab starts afresh: {error}", file=sys.stderr, flush=True)
             self._afresh()
 
     def _must(self, name: str) -> None:

@@ -6,6 +6,7 @@ import configparser
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger_
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_store import ObjectStore
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.postgres_state import ServerState
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.sql import Postgres
+from urllib3.exceptions import HTTPError
 
 LEASE = "leases/main.json"
 
@@ -99,6 +101,19 @@ class World:
             generations={one: {name: found[0] for name, found in all_.items()} for one, all_ in deployments.items()},
             replicas={one: {name: found[1] for name, found in all_.items()} for one, all_ in deployments.items()},
         )
+
+    def heal(self, region: str) -> None:
+        """Give a lost region back, and wait until its Kubernetes API answers: nobody fails back to a region sooner."""
+        self.lab("heal", "region", region)
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                self._deployments(region)
+                return
+            except HTTPError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
     def ledger(self, incident: str) -> tuple[list[Event], Verification]:
         """An incident's events, and what checking both of its copies found."""
