@@ -24,6 +24,8 @@ from .traffic_report import answered, changes_told, diff_told, records_told
 from .traffic_rules import clashes, contradictions, possible_answers, sets_in_force
 
 TYPES = ["A", "AAAA", "CNAME"]
+#: questions to DNS servers under way at one time
+_AT_ONCE = 64
 
 _EXPECT: dict[str, t.Any] = {
     "ttl": {"type": "int"},
@@ -142,23 +144,34 @@ class Traffic:
 
     def _plan(self, route53: Route53, wanted: list[Wanted]) -> None:
         """Read what is there, each zone and each name once, and compare."""
-        zones: dict[str, Zone] = {}
+        zones = self._zones(route53, wanted)
+        names: dict[Zone, list[str]] = {}
         for one in wanted:
-            try:
-                zone = zones.get(one.zone) or zones.setdefault(one.zone, route53.zone(one.zone))
-            except Refused as refusal:
-                self.problems.append(str(refusal).rstrip("."))
+            if one.zone in zones:
+                names.setdefault(zones[one.zone], []).append(one.name)
+        for zone, own in names.items():
+            self.at_name |= {(zone.id, name): sets for name, sets in route53.record_sets_of(zone, own).items()}
+        for one in wanted:
+            if one.zone not in zones:
                 continue
-            key = (zone.id, one.name)
-            if key not in self.at_name:
-                self.at_name[key] = route53.record_sets(zone, one.name)
-            planned = plan(one, zone.id, zone.name, self.at_name[key], self.params["create"])
+            zone = zones[one.zone]
+            planned = plan(one, zone.id, zone.name, self.at_name[zone.id, one.name], self.params["create"])
             self.problems += planned.problems
             self.plans.append(planned)
             if one.health_check_id and not route53.has_health_check(one.health_check_id):
                 self.problems.append(f"{one.label}: health check {one.health_check_id} does not exist")
         for sets in sets_in_force(self.plans, self.at_name.values()).values():
             self.problems += clashes(sets)
+
+    def _zones(self, route53: Route53, wanted: list[Wanted]) -> dict[str, Zone]:
+        """Return the zones by what the records call them; one that is not there is a problem."""
+        zones: dict[str, Zone] = {}
+        for name in dict.fromkeys(one.zone for one in wanted):
+            try:
+                zones[name] = route53.zone(name)
+            except Refused as refusal:
+                self.problems.append(str(refusal).rstrip("."))
+        return zones
 
     def _batches(self) -> dict[Zone, list[RecordSet]]:
         batches: dict[Zone, list[RecordSet]] = {}
@@ -178,7 +191,10 @@ class Traffic:
         return [(server, *question) for server in servers for question in right]
 
     def _look_once(self, servers: list[Server]) -> None:
-        self.observations = [look(*question) for question in self._questions(servers)]
+        questions = self._questions(servers)
+        if questions:  # at once: a server that is silent costs each of them its timeout
+            with ThreadPoolExecutor(min(_AT_ONCE, len(questions))) as pool:
+                self.observations = list(pool.map(lambda question: look(*question), questions))
 
     def _judge_what_was_seen(self) -> None:
         """A server that says something else than Route 53 is a problem, one that says nothing is unverified."""

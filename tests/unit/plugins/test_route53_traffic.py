@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.terragon.disaster_recovery.plugins.action import route53_traffic as action
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.route53 import Route53
 from ansible_collections.terragon.disaster_recovery.plugins.modules import route53_traffic as module
 
 from lab.aws.server import LabAws
@@ -163,6 +164,27 @@ def test_only_what_differs_is_submitted_in_one_batch(rig: Rig, capsys: pytest.Ca
     result = run(rig.arguments(*shifted, wanted(f"three.{ZONE}", [OLD], zone=zone)), capsys)
     assert len(result["changes"]) == 1
     assert [one["changed"] for one in result["records"]] == [True, True, False]
+
+
+def test_many_names_are_read_a_page_at_a_time(rig: Rig) -> None:
+    """The page ends between two record sets of one name, which is then read again as a whole."""
+    route53 = Route53(rig.arguments()["aws"], 30.0)
+    zone = route53.zone(ZONE_ID)
+    calls: list[str] = []
+    events = route53._client.meta.events
+    events.register("before-call.route53.ListResourceRecordSets", lambda **_request: calls.append("list"))
+    many = [record(f"m{number:03}", "A", OLD) for number in range(330) if number != 297]
+    cut = [record("m297", "A", value, SetIdentifier=value, Weight=1) for value in (OLD, NEW)]
+    made = [record("a", "A", OLD), record("b", "A", OLD), *many, *cut, record("z", "A", OLD)]
+    change(rig.route53, *(("CREATE", one) for one in made))
+    try:
+        names = [f"{name}.{ZONE}." for name in ("z", "q", "m297", "b", "a")]
+        found = route53.record_sets_of(zone, names)
+        assert {name: len(sets) for name, sets in found.items()} == dict(zip(names, (1, 0, 2, 1, 1), strict=True))
+        assert found == {name: route53.record_sets(zone, name) for name in names}
+        assert len(calls) == 3 + len(names)
+    finally:
+        change(rig.route53, *(("DELETE", one) for one in made))
 
 
 def test_everything_else_of_a_record_is_kept(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
