@@ -153,8 +153,8 @@ claimed_by:
   type: str
 claimed_at:
   description:
-    - When it was claimed (RFC 3339), by the witness's clock and a second or so late at most. The holder has written nothing
-      before. Null in check mode, where there is no lease, and where a guard claimed it for itself.
+    - When it was claimed (RFC 3339), by the witness's clock and a second or so late at most. The holder has written
+      nothing before. Null in check mode, where there is no lease, and where a guard claimed it for itself.
   returned: always
   type: str
 previous:
