@@ -75,6 +75,11 @@ class ControlData:
         """The timeline that the cluster is on; right after a promotion the checkpoint is on the one before."""
         return max(self.checkpoint_timeline, self.min_recovery_timeline)
 
+    @property
+    def fingerprint(self) -> str:
+        """What differs once a server has run in the data directory."""
+        return f"{self.state} {self.checkpoint} {self.timeline} {self.min_recovery}"
+
     @classmethod
     def parse(cls, text: str) -> ControlData:
         """Read what pg_controldata prints in the C locale. Raises KeyError or ValueError when it is something else."""

@@ -92,6 +92,7 @@ class Conversion:
             # not the standby's own name: a synchronous primary would take the copy for the standby
             conninfo(params["source"], more, application_name="disaster_recovery"),
             str(params["slot"]), float(params["program_timeout"]), params.get("bin_directory"), tell,
+            self._need_lease,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -197,6 +198,7 @@ class Conversion:
 
     def _do(self, cluster: Cluster, found: Examination) -> None:
         method, reason = found.method, found.reason
+        self._need_lease()  # the server may have taken minutes to stop
         if method == "follow" or found.comparison is None:
             self.rebuild.follow()
             self.report.done(method, reason, self.rebuild)
@@ -214,7 +216,7 @@ class Conversion:
             reason = f"{reason}; {trouble}"
         self.report.disk = self.places.need_room_to_copy(self.source.size())
         self._shut(cluster)
-        self.rebuild.copy(cluster, self._entry(comparison, journal.COPYING, "copy"))
+        self.rebuild.copy(cluster, self._entry(cluster, comparison, journal.COPYING, "copy"))
         self.report.done("copy", reason, self.rebuild)
 
     def _settle(self, cluster: Cluster, comparison: Comparison) -> None:
@@ -232,7 +234,7 @@ class Conversion:
 
     def _rewind(self, cluster: Cluster, comparison: Comparison, reason: str) -> None:
         self._shut(cluster)
-        entry = self._entry(comparison, journal.PREPARED, "rewind")
+        entry = self._entry(cluster, comparison, journal.PREPARED, "rewind")
         try:
             self.rebuild.rewind(cluster, entry)
             self.report.done("rewind", reason, self.rebuild)
@@ -246,7 +248,7 @@ class Conversion:
         if cluster.postmaster.is_primary:
             close(self.hba)
 
-    def _entry(self, comparison: Comparison, stage: str, method: str) -> Entry:
+    def _entry(self, cluster: Cluster, comparison: Comparison, stage: str, method: str) -> Entry:
         return Entry(
             stage=stage,
             incident=self.places.incident,
@@ -256,6 +258,7 @@ class Conversion:
             settled=self.report.settled,
             fork=comparison.fork,
             end=comparison.end,
+            before=cluster.control().fingerprint,
         )
 
     def _wait(self) -> None:

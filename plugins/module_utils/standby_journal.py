@@ -46,6 +46,8 @@ class Entry:
     settled: str
     fork: str | None
     end: str | None
+    #: what the old cluster's control file said when the work began; empty where it was not asked
+    before: str = ""
 
 
 class Journal:

@@ -11,12 +11,13 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import replace
 from pathlib import Path
 
 from . import standby_files as files
 from . import standby_journal as journal
-from .errors import RecoveryError, failed
+from .errors import RecoveryError, Refused, failed
 from .guard_hba import HbaFile
 from .postgres_cluster import Cluster
 from .standby_journal import Entry, Journal
@@ -42,6 +43,7 @@ class Rebuild:
         timeout: float,
         bin_directory: str | None,
         tell: Tell | None,
+        need_lease: t.Callable[[], None],
     ) -> None:
         self.places = places
         self.source = source
@@ -52,6 +54,8 @@ class Rebuild:
         self.timeout = timeout
         self.bin_directory = bin_directory
         self.tell = tell
+        #: raises Refused once the region to follow has lost the lease: hours may have passed since it was looked at
+        self.need_lease = need_lease
         self.bytes_copied = 0
         self.slots_removed: list[str] = []
 
@@ -72,6 +76,7 @@ class Rebuild:
         work = Path(entry.workplace)
         files.set_aside(cluster.data, Path(entry.saved))
         entry = self.journal.write(replace(entry, stage=journal.PREPARED))
+        self._need_unchanged(entry)
         files.move(cluster.data, work)
         files.take_out(work, Path(entry.saved))
         entry = self.journal.write(replace(entry, stage=journal.REWINDING))
@@ -104,10 +109,27 @@ class Rebuild:
             self._become_standby(work)
             Cluster(work, self.bin_directory).run("initdb", "--sync-only", "-D", str(work), timeout=self.timeout)
             if data.exists():
+                self._need_unchanged(entry)
                 files.move(data, Path(entry.kept))
             files.move(work, data)
         files.remove(saved)
         self.journal.clear()
+
+    def _need_unchanged(self, entry: Entry) -> None:
+        """Refuse to take away a cluster that served meanwhile, as after a way back; give up what was made beside."""
+        self.need_lease()
+        data = self.places.data
+        cluster = Cluster(data, self.bin_directory)
+        if not cluster.running and entry.before in ("", cluster.control().fingerprint):
+            return
+        files.remove(Path(entry.workplace))
+        files.remove(Path(entry.saved))
+        self.journal.clear()
+        cause = "it has been started since the work began, and may hold writes that nobody else has"
+        remedy = (
+            f"It was left as it is. Find out who holds the lease; if {data} is to follow, run the same command again."
+        )
+        raise Refused(failed("replace", str(data), cause, remedy))
 
     def undo(self, entry: Entry) -> None:
         """Put a cluster back whose data were not altered yet. Safe to repeat."""

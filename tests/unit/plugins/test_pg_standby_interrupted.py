@@ -143,3 +143,17 @@ def test_two_interruptions_in_a_row(scene: Scene) -> None:
     done = pair.call(acceptance=ACCEPTANCE)
     assert (done["method"], len(done["kept"])) == ("copy", 1), done
     pair.streams_after_start()
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_cluster_that_served_while_it_was_copied_beside_is_not_swapped_away(scene: Scene, runs: bool) -> None:
+    """Somebody went back to the region meanwhile: its guard opened it. What it wrote then was never saved."""
+    pair, inode = scene.pair, scene.pair.east.data.stat().st_ino
+    scene.killed_after(WRITE, 2, method="copy")
+    pair.east.start()
+    if not runs:
+        pair.east.stop("fast")
+    refused = pair.call(acceptance=ACCEPTANCE, method="copy")
+    assert refused.get("failed") and "it has been started since the work began" in refused["msg"], refused
+    assert pair.east.data.stat().st_ino == inode and not pair.is_standby()
+    assert pair.left_over() == []
