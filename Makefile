@@ -11,6 +11,7 @@ PYTHON_IN := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONUNBUFFERED := 1
+export BENCH_RUNS
 unexport PYTHONPATH
 
 help: ## This list
@@ -76,8 +77,8 @@ lab-heal: setup ## Bring a killed region back: make lab-heal REGION=us-east-1
 stability: setup ## What a recovery needs of the region that fails: make stability [REGION=us-east-1] [PLAYBOOK=region_failover]
 	@ansible-playbook playbooks/static_stability.yml -e dr_failed_region=$(REGION) -e dr_playbook=$(or $(PLAYBOOK),region_failover)
 
-bench: setup ## Benchmarks, as ratios within one run
-	@$(PYTHON_IN) -m tests.bench
+bench: setup ## Benchmarks, as ratios within one run: make bench [BENCH=services] [BENCH_RUNS=3]
+	@$(PYTHON_IN) -m tests.bench $(BENCH)
 
 build: setup ## Build the collection into dist/
 	@ansible-galaxy collection build --force --output-path dist .

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import in_process, ledger_append
+from . import in_process, ledger_append, services
 
-BENCHMARKS = {"in_process": in_process.run, "ledger_append": ledger_append.run}
+BENCHMARKS = {"in_process": in_process.run, "ledger_append": ledger_append.run, "services": services.run}
 
 
 def main() -> int:
