@@ -269,8 +269,10 @@ def test_the_shipped_playbook_exits_by_its_findings_and_looks_at_the_pods() -> N
         "environment": {"PGHOST": "postgres.us-west-2.counterfactual-lab.internal", "PGPORT": "5432"},
     }
     service = {"api": {"tier": 1, "url": "https://api.example.com", "workloads": [far]}}
-    run = ansible(playbook, dr_failed_region="us-west-2", dr_services=service, **images)
-    assert run.returncode == 2
-    assert "Workloads in the target / service api (dr_services): needs registry in us-west-2" in run.stdout + run.stderr
-    assert "needs environment PGHOST in us-west-2" in run.stdout + run.stderr
-    assert "PGPORT" not in run.stdout
+    for given in ({"dr_services": service}, {"dr_services": "{{ catalogue }}", "catalogue": service}):
+        run = ansible(playbook, dr_failed_region="us-west-2", **given, **images)
+        told = run.stdout + run.stderr
+        assert run.returncode == 2
+        assert "Workloads in the target / service api (dr_services): needs registry in us-west-2" in told
+        assert "needs environment PGHOST in us-west-2" in told
+        assert "PGPORT" not in run.stdout
