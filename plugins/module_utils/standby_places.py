@@ -53,9 +53,9 @@ class Places:
         return self.keep / f"{self.data.name}.standby-{self.incident}.log"
 
     def free_kept(self) -> Path:
-        """Return a path for the old data directory that nothing stands at."""
+        """Return a path for the old data directory that nothing stands at; no incident has a `+` in its name."""
         first = self.keep / f"{self.data.name}.kept-{self.incident}"
-        others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+        others = (first.with_name(f"{first.name}+{number}") for number in itertools.count(2))
         return next(path for path in itertools.chain([first], others) if not path.exists())
 
     def kept(self) -> list[dict[str, t.Any]]:
