@@ -5,7 +5,8 @@
 
 DRILL ?= region_loss
 CHAOS_SCHEDULES ?= 1000
-DRILLS := region_loss partition static_stability
+DRILLS := region_loss partition divergence switchover_and_failback static_stability standby_loss witness_loss \
+    stale_standby no_receipts second_operator
 REGION ?= us-east-1
 PYTHON_IN := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
