@@ -39,14 +39,18 @@ class Renewer:
         self._trouble = ""
 
     def run(self) -> int:
-        """Work until told to stop, or until the watchdog is gone: then fence and end."""
+        """Work until told to stop, or until the watchdog is gone: then fence and end.
+
+        Beside a standby there is nothing to fence yet, so a watchdog that is only silent is borne: whoever left now
+        would leave the server alone when it is promoted.
+        """
         signal.signal(signal.SIGTERM, self._on_signal)
         self.keeper.start()
         self.sampler.start()
         while not self.stopping:
             self._tell()
             problem = self.link.problem(self.config.patience)
-            if problem:
+            if problem and (self.link.ended or self.fence.postmaster.is_primary):
                 self._leave(f"the watchdog {problem}")
                 return 1
             try:
@@ -119,8 +123,12 @@ class Renewer:
         return None
 
     def _tell(self) -> None:
-        """Let the watchdog know until when this region may serve."""
-        self.link.say({"until": self.keeper.standing.until, "state": self.state})
+        """Let the watchdog know until when this region may serve; of a lease that is lost, until when it lasted.
+
+        Whoever hangs amid the fence that follows the loss has not fenced yet.
+        """
+        standing = self.keeper.standing
+        self.link.say({"until": standing.until or standing.lasted, "state": self.state})
 
     def _become(self, state: str) -> None:
         standing = self.keeper.standing

@@ -40,9 +40,11 @@ class Checker:
         self.world = world
         self.acknowledged: list[Entry] = []
         self.promotions: list[Promoted] = []
-        #: what the run that orders the promotion of a region has in hand
-        self.grounds: dict[str, dict[str, Any]] = {}
+        #: by region and by who orders its promotion: what that run has in hand
+        self.grounds: dict[tuple[str, str], dict[str, Any]] = {}
         self.waived_until = 0.0
+        #: regions whose own writes somebody has given up knowingly, by going back to another one
+        self.given_up: set[str] = set()
         self.last_epoch = 0
         self.failure = ""
         #: measure two writable primaries instead of failing
@@ -89,7 +91,7 @@ class Checker:
         """A client was told that its write is durable."""
         entry.acknowledged = True
         self.acknowledged.append(entry)
-        for promotion in self.promotions[-1:]:
+        for promotion in self.promotions[-1:] if not self.given_up else []:
             if entry.region != promotion.region and id(entry) not in promotion.history:
                 self.wrong += 1
                 if self.measure:
@@ -102,15 +104,15 @@ class Checker:
         if self.world.regions[subject].database.writable and self.world.truth.epoch.get(subject, 0) < epoch:
             self.broken(f"{subject} is writable and its guard wrote a receipt that it is not")
 
-    def promotion_ordered(self, region: Region) -> None:
+    def promotion_ordered(self, region: Region, by: str) -> None:
         """No promotion without a sufficient receipt or a typed acceptance."""
-        grounds = self.grounds.get(region.name)
+        grounds = self.grounds.get((region.name, by))
         if grounds is None or not (grounds["receipts"] or grounds["acceptance"]):
             self.broken(f"{region.name} was promoted without a receipt or an acceptance")
 
-    def promoted(self, region: Region) -> None:
+    def promoted(self, region: Region, by: str) -> None:
         """A server left recovery: what is lost now?"""
-        grounds = self.grounds.get(region.name, {})
+        grounds = self.grounds.get((region.name, by), {})
         accepted = not grounds.get("receipts")
         if accepted:
             self.world.count("promotion by acceptance")
@@ -163,6 +165,10 @@ class Checker:
         """At the end: what was acknowledged is there, or was counted as lost."""
         history = {id(entry) for entry in primary.database.log}
         counted = {id(entry) for promotion in self.promotions for entry in promotion.lost}
-        missing = [one for one in self.acknowledged if id(one) not in history and id(one) not in counted]
+        missing = [
+            one
+            for one in self.acknowledged
+            if id(one) not in history and id(one) not in counted and one.region not in self.given_up
+        ]
         if missing:
             self.broken(f"{len(missing)} acknowledged writes are gone, and no promotion accounts for them")

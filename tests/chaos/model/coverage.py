@@ -9,7 +9,8 @@ from tests.chaos.model.schedule import Verdict
 
 #: In how many of a hundred schedules this has to have happened at least, for many schedules.
 LEAST = {
-    "promotion": 60, "receipt": 60, "switchover": 12, "failback": 6, "loss": 1, "promotion by acceptance": 1,
+    "promotion": 60, "receipt": 60, "switchover": 12, "failback": 6, "way back": 2, "loss": 1,
+    "promotion by acceptance": 1,
     "refusal": 15, "rival": 8, "switchover became failover": 2,
     "partition": 8, "one_way": 8, "cut_witness": 8, "cut_regions": 4, "slow_link": 6,
     "answer lost: put": 5, "answer lost: get": 4, "request twice": 10,

@@ -144,12 +144,12 @@ class Database:
             return (True, "1", str(self.timeline), None, shown(self.end), replay, self.replay_paused)
         return (False, "1", f"{self.timeline:08X}", shown(self.end), None, replay, False)
 
-    def promote(self, reply: Callable[[Any], None]) -> None:
+    def promote(self, reply: Callable[[Any], None], by: str) -> None:
         """pg_promote(true): replays what was received, then leaves recovery; the answer comes when that is done."""
         if not self.in_recovery:
             reply(SqlFailed("recovery is not in progress", "55000"))
             return
-        self.world.checker.promotion_ordered(self.region)
+        self.world.checker.promotion_ordered(self.region, by)
         process = self.process
         self._ordered.append(reply)
         if self.promoting:
@@ -172,7 +172,7 @@ class Database:
             self.in_recovery = self.promoting = False
             self.timeline += 1
             self.commit("timeline")
-            self.world.checker.promoted(self.region)
+            self.world.checker.promoted(self.region, by)
             ordered, self._ordered = self._ordered, []
             for answer in ordered:
                 answer(True)

@@ -47,7 +47,8 @@ class ModelPostgres:
         if query == "SELECT clock_timestamp()":
             return [(self._ask(lambda server: self.world.wall_clock_of(server.region.host), timeout),)]
         if query == _ORDER:
-            return [(self._request(lambda *given: self._promote(*given, values[0]), timeout or 5.0),)]
+            by = self.world.here()
+            return [(self._request(lambda *given: self._promote(*given, values[0], by), timeout or 5.0),)]
         if query == "CHECKPOINT":
             return []
         raise NotImplementedError(query)
@@ -61,10 +62,10 @@ class ModelPostgres:
         self._ask(lambda server: server.write("probe"), None)
         return "token"
 
-    def _promote(self, server: Database, reply: Reply, until: dt.datetime) -> None:
+    def _promote(self, server: Database, reply: Reply, until: dt.datetime, by: str) -> None:
         server._need_login()
         if self.world.wall_clock_of(server.region.host) < until:
-            server.promote(reply)
+            server.promote(reply, by)
         else:
             self.world.count("order came too late")
             reply(None)

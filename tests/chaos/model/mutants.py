@@ -32,6 +32,8 @@ DRIFT = Variant(timing=_TIMING, drift=0.07, opposed=True, kinds=_CUT, stories=("
 _NO_ALLOWANCE = replace(DRIFT, timing={**_TIMING, "allowance": 0.0})
 _NO_MARGIN = replace(DRIFT, timing={**_TIMING, "margin": 0.0}, drift=0.0)
 _LATE = Variant(timing=_TIMING, kinds=(*_CUT, "slow_link", "slow_link"))
+_CAUGHT = Variant(kinds=("catch_guard", "slow_fence"))
+_BACK = Variant(stories=("way back",))
 _RIVALS = Variant(stories=("rivals",))
 
 
@@ -91,6 +93,10 @@ def _only_its_end(_self: Any, link: Any) -> str:
     return "has ended" if link.ended else ""
 
 
+def _of_the_present(self: Any) -> None:
+    self.link.say({"until": self.keeper.standing.until})
+
+
 def _is_ours(self: Any, view: Any) -> bool:
     return bool(view.held_by(self.config.region))
 
@@ -115,10 +121,11 @@ MUTANTS = (
         ((fencing, "from_lease", _at_once), (promotion_rules, "from_lease", _at_once)),
     ),
     Mutant("a watchdog that watches nothing", ((Watchdog, "_problem", _only_its_end),)),
+    Mutant("a watchdog that is not told of a lease that was lost", ((Renewer, "_tell", _of_the_present),), _CAUGHT),
     Mutant("a renewer that forgets the lease's end", ((Renewer, "may_serve", _forgotten_end),)),
     Mutant("writes without a condition", ((lease.Lease, "_put", _without_condition),)),
     Mutant("time counted from the answer", ((Keeper, "_publish", _from_the_answer),), _LATE),
-    Mutant("a claim opens the server at once", ((Keeper, "_follows_nobody", lambda self, record: True),), _RIVALS),
+    Mutant("a claim opens the server at once", ((Keeper, "_follows_nobody", lambda self, record: True),), _BACK),
     Mutant(
         "a claim over what nobody assessed",
         ((fencing.Fencing, "_refuse_unassessed", lambda self, view: None),),

@@ -135,7 +135,7 @@ class Run:
         return f"promote {self.target} without a fence receipt, losing {loses}"
 
     def _promote(self, fenced: dict[str, Any], bound: dict[str, Any], acceptance: str | None) -> None:
-        self.world.checker.grounds[self.target] = {
+        self.world.checker.grounds[self.target, self.host] = {
             "receipts": [one for one in fenced["receipts"] if one["method"] in fencing_methods()],
             "acceptance": acceptance,
             "bound": bound,
@@ -173,6 +173,29 @@ class Run:
             reply(True)
 
         self.world.engine.at(self.world.rng.uniform(0.0, 1.0), publish)
+
+
+class WayBack(Run):
+    """Go back to a region that kept what it had: by a claim alone, giving up what the other one has written since.
+
+    Follows region_failover_rollback: the guard of the region that gets the lease back opens what it keeps.
+    """
+
+    def steps(self) -> None:
+        """The playbook. Raises RecoveryError."""
+        self.epoch = None
+        if not any(run.done for run in self.world.runs if run.target == self.source):
+            raise Refused("nothing was failed over")
+        self.world.checker.given_up.add(self.source)
+        self.world.step("claim")
+        self._fence("claimed", None)
+        self.world.step("fence")
+        fenced = self._fence("fenced", self.wait_seconds)
+        if not fenced["fenced"]:
+            raise Refused(f"no receipt: {'; '.join(fenced['missing'])}")
+        self.world.step("traffic")
+        self._shift()
+        self.world.count("way back")
 
 
 def fencing_methods() -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from tests.chaos.model.checker import Broken
 from tests.chaos.model.clients import Client
 from tests.chaos.model.faults import Faults
-from tests.chaos.model.operators import Run
+from tests.chaos.model.operators import Run, WayBack
 from tests.chaos.model.region import Region
 from tests.chaos.model.seams import installed
 from tests.chaos.model.world import World
 
 #: what is asked of the operators, and how often
-STORIES = {"failover": 38, "switchover": 20, "rivals": 16, "failback": 14, "acceptance": 6, "nothing": 6}
+STORIES = {"failover": 38, "switchover": 20, "rivals": 16, "failback": 14, "acceptance": 6, "way back": 8, "nothing": 6}
 WARM, FAULTS_END, PATIENCE = 3.0, 18.0, 45.0
 
 
@@ -145,6 +145,8 @@ class Schedule:
         if first.accept:  # no receipt can come in time
             world.engine.at(later, lambda: self.faults.isolate(source, 15.0))
         self._begin(first, later)
+        if self.story == "way back":
+            self._begin(WayBack(world, "operator-2", target, source), later + rng.uniform(4.0, 10.0))
         if self.story == "rivals":
             pair = rng.choice(((source, target), (target, source), (source, others[-1])))
             second = Run(world, "operator-2", *pair, planned=rng.random() < 0.2)
@@ -192,7 +194,7 @@ class Schedule:
             self._until(world.engine.now + 12.0, self._settled)
             if self._settled():
                 return
-            for run in self.runs:
+            for run in [one for one in self.runs if self.story != "way back" or not one.done]:
                 if "no receipt says" in run.refused or "the rest did not come" in run.refused:
                     world.count("switchover became failover")  # the remedy that the refusal names
                     run.planned = False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import os
+import signal
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg2
 import pytest
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils import promotion_order
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock import from_iso, to_iso, utc_now
@@ -18,7 +22,7 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.sql import Postgres
 
 from tests.unit.plugins.both_ways import BothWays
-from tests.unit.plugins.guard_support import Guard, Witness, know_passwords, prepare_database
+from tests.unit.plugins.guard_support import MARGIN, TTL, Guard, Witness, know_passwords, prepare_database
 from tests.unit.plugins.test_guard import writes
 from tests.unit.servers import PostgresFactory, PostgresServer, S3Server, eventually
 
@@ -143,3 +147,24 @@ def test_an_order_to_promote_ends_with_the_lease(standby: PostgresServer, option
     after = lease.read().record
     assert before is not None and after is not None and after.sequence == before.sequence + 1, "it was not renewed"
     assert standby.sql("SELECT pg_is_in_recovery()")[0][0] is False
+
+
+def test_beside_a_standby_a_frozen_watchdog_leaves_nobody_alone(
+    guard: Guard, server: PostgresServer, standby: PostgresServer
+) -> None:
+    """The renewer stays for as long as there is nothing to fence, and fences when the server is promoted."""
+    witness: Witness = guard.witness  # type: ignore[attr-defined]
+    other = Guard(standby, "west", witness.option())
+    other.start().becomes("standby")
+    assert other.process is not None
+    try:
+        os.kill(other.process.pid, signal.SIGSTOP)
+        frozen = utc_now()
+        patience = dt.timedelta(seconds=TTL - MARGIN + 1)
+        eventually(lambda: from_iso(other.status()["updated_at"]) > frozen + patience, "looks beyond its patience")
+        with contextlib.suppress(psycopg2.Error):
+            standby.sql("SELECT pg_promote(true, 30)")
+        eventually(lambda: standby.pid() is None, "the fence of the server that was promoted")
+    finally:
+        os.kill(other.process.pid, signal.SIGCONT)
+        other.end()
