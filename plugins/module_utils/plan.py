@@ -128,11 +128,21 @@ class Approval:
             evidence = _evidence(event)
             if evidence.get("approved") and evidence.get("kind") == self.plan.kind and event.state == "verified":
                 accepted = str(evidence.get("approval"))
-            elif accepted and _acts(event) and (token is None or accepted == str(token)):
+            elif accepted and _acts(event) and (token is None or accepted == str(token)) and self._still_ours(accepted):
                 self.approved = self.resumed = True
                 self.given = accepted
                 return True
         return False
+
+    def _still_ours(self, accepted: str) -> bool:
+        """False where somebody moved the leases since: what this incident did is undone, and to do it again is new.
+
+        Before its own claim they stand as they were approved; after it the target holds one at least.
+        """
+        if "leases" not in self.plan.drifted(Token.parse(accepted)):
+            return True
+        target = self.plan.regions["target"]
+        return any(lease.get("holder") == target for lease in self.plan.observed.get("leases") or [])
 
     def _told(self, token: Token) -> str:
         """Return the names of the sections that drifted and, where the approved plan is known, what changed."""

@@ -49,6 +49,12 @@ def lease_epoch(found: dict[str, t.Any]) -> None:
     found["leases"]["results"][0]["diff"]["before"]["epoch"] = 2
 
 
+def lease_claimed(found: dict[str, t.Any]) -> None:
+    """The target has taken the lease: what a failover does first."""
+    for one in found["leases"]["results"]:
+        one["diff"]["before"] = {"holder": "us-west-2", "epoch": one["diff"]["before"]["epoch"] + 1}
+
+
 def lease_holder(found: dict[str, t.Any]) -> None:
     found["leases"]["results"][0]["diff"]["before"]["holder"] = "eu-west-1"
 
@@ -233,10 +239,23 @@ def test_what_the_approved_run_did_itself_is_no_drift(call: BothWays, tmp_path: 
     approved = token(call)
     evidence = call("recovery_plan", options(approval=approved))["evidence"]
     record = recorded(tmp_path, evidence, then=("isolate", "pg_fence", "intent"))
-    again = options(changed(lease_epoch), approval=approved if given else "", required=True, record=record)
+    again = options(changed(lease_claimed), approval=approved if given else "", required=True, record=record)
     result = call("recovery_plan", again, check=True)
     assert (result.get("failed"), result["approved"], result["resumed"]) == (None, True, True)
     assert result["evidence"]["approval"] == approved
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["same command", "approval left out"])
+def test_what_somebody_undid_since_is_not_done_again_under_the_same_approval(
+    call: BothWays, tmp_path: Path, given: bool
+) -> None:
+    """Killed after its claim, and the services moved home by another incident: the lease is the source's again."""
+    approved = token(call)
+    evidence = call("recovery_plan", options(approval=approved))["evidence"]
+    record = recorded(tmp_path, evidence, then=("isolate", "pg_fence", "intent"))
+    again = options(changed(lease_epoch), approval=approved if given else "", required=True, record=record)
+    result = call("recovery_plan", again)
+    assert (result.get("failed"), result["approved"], result["resumed"]) == (True, False, False)
 
 
 @pytest.mark.parametrize(
