@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.kill.run import Kill, Run, playbook
 from tests.chaos.kill.verdict import Story, problems
-from tests.chaos.kill.world import Snapshot, World
+from tests.chaos.kill.world import HTTPError, RecoveryError, Snapshot, World
 
 PLAYBOOKS = ("region_failover", "region_switchover", "region_failback")
 
@@ -48,7 +49,7 @@ class Trials:
             outcome = self._trial(name, kill, began)
             if not outcome.problems and name == "region_failover":
                 self._bring_home()
-        except (subprocess.SubprocessError, RuntimeError) as error:
+        except (subprocess.SubprocessError, RuntimeError, RecoveryError, HTTPError) as error:
             told = f"the harness failed: {error} {getattr(error, 'stderr', None) or ''}"
             outcome = Outcome(name, kill, True, "", 0, time.monotonic() - began, [told])
         if outcome.problems:
@@ -70,14 +71,22 @@ class Trials:
         variables: dict[str, Any] = {"dr_incident": incident}
         first = self._play(name, variables, kill)
         runs = [first, self._play(name, variables)] if first.killed else [first]
-        seen = [target] if name == "region_failover" else []
-        after: Snapshot = self.world.observe(*seen)
-        story = Story(name, incident, before, after, target, tuple(runs))
-        found = problems(self.world, story)
+        found = list(self._judge(name, incident, before, target, runs))
         if found:
             self._keep(incident, runs)
         task = first.tasks[-1] if first.tasks else ""
         return Outcome(name, kill, first.killed, task, len(runs[-1].tasks), time.monotonic() - began, found)
+
+    def _judge(self, name: str, incident: str, before: Snapshot, target: str, runs: list[Run]) -> Iterator[str]:
+        """What is wrong; where the last run failed, nothing but that: the world is not what the rest asks for."""
+        if runs[-1].status != 0:
+            yield f"the last run ended with {runs[-1].status}: {runs[-1].reason}"
+            return
+        try:
+            after = self.world.observe(*([target] if name == "region_failover" else []))
+            yield from problems(self.world, Story(name, before, after, target, incident))
+        except (RecoveryError, HTTPError) as error:
+            yield f"the world cannot be observed: {error}"
 
     def _lose_a_region(self) -> None:
         """What a failback is the end of: a region was lost, another took over, and the first has returned."""

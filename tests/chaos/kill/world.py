@@ -16,6 +16,7 @@ from tests.chaos.kill.run import ROOT
 sys.path[:0] = [path for path in (str(ROOT / "collections"),) if path not in sys.path]
 
 import boto3
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger import Ledger
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger_event import Event
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger_verify import Verification
@@ -23,6 +24,8 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.postgres_state import ServerState
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.sql import Postgres
 from urllib3.exceptions import HTTPError
+
+__all__ = ["HTTPError", "RecoveryError", "Snapshot", "World"]
 
 LEASE = "leases/main.json"
 
