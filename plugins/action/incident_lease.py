@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils.incident_lease import SPECIFICATION, run
+from ..module_utils.incident_lease import SPECIFICATION
+from ..module_utils.incident_lease import run as hold
 from ..plugin_utils import lease_keeper
 from ..plugin_utils.identity import run_of
 from ..plugin_utils.recovery_action import RecoveryAction
@@ -16,7 +17,7 @@ class ActionModule(RecoveryAction):
     """Let one run at a time act on an incident."""
 
     specification = SPECIFICATION
-    service = staticmethod(run)
+    service = staticmethod(hold)
 
     def complete(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Name this run of ansible-playbook as the holder."""

@@ -101,10 +101,10 @@ class Given(Mapping[str, t.Any]):
             raise Unresolved("; ".join(checked.error_messages))
         return checked.validated_parameters[name]
 
-    def get(self, name: str, default: t.Any = None) -> t.Any:
+    def get(self, key: str, default: t.Any = None) -> t.Any:
         """Return an option, or its default."""
-        known = name in (self._arguments if self._spec is None else self._spec)
-        found = self[name] if known else None
+        known = key in (self._arguments if self._spec is None else self._spec)
+        found = self[key] if known else None
         return default if found is None else found
 
     def __iter__(self) -> Iterator[str]:
