@@ -85,10 +85,12 @@ class Monitor:
             self._tasks[key] = self._loop.create_task(self._check(wanted[key], key[2]))
 
     async def _cancel_all(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End every checker. Cancelled just as a timeout of its own fires, one may go on (Python 3.11): ask again."""
+        pending = set(self._tasks.values())
+        while pending:
+            for task in pending:
+                task.cancel()
+            _done, pending = await asyncio.wait(pending, timeout=0.2)
 
     async def _check(self, check: HealthCheck, region: str) -> None:
         """One checker: probe, count in a row, tell the store when the verdict turns, wait for the next turn."""
