@@ -32,6 +32,7 @@ DRIFT = Variant(timing=_TIMING, drift=0.07, opposed=True, kinds=_CUT, stories=("
 _NO_ALLOWANCE = replace(DRIFT, timing={**_TIMING, "allowance": 0.0})
 _NO_MARGIN = replace(DRIFT, timing={**_TIMING, "margin": 0.0}, drift=0.0)
 _LATE = Variant(timing=_TIMING, kinds=(*_CUT, "slow_link", "slow_link"))
+_HELD_UP = Variant(kinds=("cut_witness", "partition", "freeze_operator", "catch_operator", "cut_operator"))
 _CAUGHT = Variant(kinds=("catch_guard", "slow_fence"))
 _BACK = Variant(stories=("way back",))
 _RIVALS = Variant(stories=("rivals",))
@@ -131,7 +132,7 @@ MUTANTS = (
         ((fencing.Fencing, "_refuse_unassessed", lambda self, view: None),),
         _RIVALS,
     ),
-    Mutant("an order that outlives the lease", ((promotion, "order_promotion", _not_renewed),)),
+    Mutant("an order that outlives the lease", ((promotion, "order_promotion", _not_renewed),), _HELD_UP),
     Mutant("a server that starts open", ((region, "before_start", lambda config: None),)),
     Mutant("a time that is taken too late", ((lease.Lease, "time_at_least", lease.Lease.time_at_most),)),
     Mutant("a bound that is a guess", ((heartbeat, "loss_bound", _no_loss),)),
