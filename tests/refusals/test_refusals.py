@@ -12,6 +12,8 @@ import pytest
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger import Ledger
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_store import ObjectStore
 
+from tests.unit.servers import eventually
+
 from .conftest import Change, Lab, typed
 
 pytestmark = pytest.mark.usefixtures("unchanged")
@@ -183,6 +185,11 @@ def test_an_image_that_the_target_cannot_pull_is_refused(lab: Lab, tmp_path: Pat
     assert "Provide what is missing (playbooks/region_prepare.yml)" in said
 
 
+def paused(cursor: Any) -> bool:
+    cursor.execute("select pg_get_wal_replay_pause_state()")
+    return bool(cursor.fetchone()[0] == "paused")
+
+
 def test_a_replica_that_stopped_replaying_is_refused(lab: Lab) -> None:
     """Its own opinion of its lag is not asked: the loss bound grows with the time since it replayed a heartbeat.
 
@@ -191,6 +198,8 @@ def test_a_replica_that_stopped_replaying_is_refused(lab: Lab) -> None:
     with closing(lab.database("us-west-2")) as connection, connection.cursor() as cursor:
         cursor.execute("select pg_wal_replay_pause()")
         try:
+            # Until it has paused, what it still replays may cancel a query that looks at the same rows.
+            eventually(lambda: paused(cursor), "the pause")
             cursor.execute(
                 "select pg_sleep(greatest(0, 4 - extract(epoch from now() - max(written_at)))) from dr.heartbeat"
             )
