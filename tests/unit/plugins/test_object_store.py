@@ -134,7 +134,7 @@ def test_many_answers_narrow_the_bounds() -> None:
         true = step * 0.09
         clock.observe(start + dt.timedelta(seconds=int(true)), sent=100 + true - 0.001, received=100 + true + 0.001)
     widths = []
-    for moment in (104.5, 110.0):  # just after the last answer, and later: what is known ages, as clocks run at other rates
+    for moment in (104.5, 110.0):  # just after the last answer, and when it has aged: clocks run at other rates
         least, most = clock.at_least(moment), clock.at_most(moment)
         truth = start + dt.timedelta(seconds=moment - 100)
         assert least is not None and most is not None and least <= truth <= most
