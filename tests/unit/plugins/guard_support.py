@@ -187,15 +187,17 @@ class Guard:
 
     def end(self) -> None:
         """Kill both processes at once; nobody fences."""
-        pids = [self.status().get("renewer_pid")] if self.process and self.alive(self.status()) else []
+        pids = {self.status().get("renewer_pid")} if self.process and self.alive(self.status()) else set()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGSTOP)
             children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            pids += [int(pid) for pid in children]
+            pids |= {int(pid) for pid in children}
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: a renewer that outlives its watchdog fences
+            for pid in pids - {None}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), number)
+        if self.process is not None and self.process.poll() is None:
             kill(self.process)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(int(pid), signal.SIGKILL)
 
 
 class Writer:
