@@ -5,6 +5,7 @@
 
 DRILL ?= region_loss
 CHAOS_SCHEDULES ?= 1000
+UNIT_WORKERS ?= 3
 DRILLS := region_loss partition divergence switchover_and_failback static_stability standby_loss witness_loss \
     stale_standby no_receipts second_operator
 REGION ?= us-east-1
@@ -36,8 +37,8 @@ lint: setup ## ansible-lint (production), yamllint, ruff
 types: setup ## mypy over plugins and lab
 	@mypy plugins lab
 
-unit: setup ## Unit tests against real servers
-	@$(PYTHON_IN) -m pytest tests/unit
+unit: setup ## Unit tests against real servers; most of their time is waiting: make unit [UNIT_WORKERS=3]
+	@$(PYTHON_IN) -m pytest tests/unit -n $(UNIT_WORKERS) --dist loadfile
 
 sanity: setup ## ansible-test sanity on the built artefact
 	@tools/sanity.sh
