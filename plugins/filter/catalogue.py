@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils import catalogue, catalogue_traffic
+from ..module_utils import catalogue, catalogue_backups, catalogue_traffic
 from ..module_utils.errors import RecoveryError
 
 
@@ -41,4 +41,5 @@ class FilterModule:
             "service_checks": _filter(catalogue.checks),
             "service_deep_checks": _filter(catalogue.deep_checks),
             "service_invariants": _filter(catalogue.invariants),
+            "service_backups": _filter(catalogue_backups.backups),
         }

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, Terragon
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From the catalogue and the tiers to what is backed up, how often, how long it is kept, and how often it is proven.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .catalogue import Service, Services
+from .errors import RecoveryError
+
+#: Kinds of components, each with what its entry has to say. docs/backups.md explains them.
+KINDS: dict[str, tuple[str, ...]] = {
+    "pgbackrest": ("stanza",),
+    "pg_dump": (),
+    "s3_versions": ("bucket",),
+    "git": ("repository",),
+    "directory": ("path",),
+    "k8s_manifests": (),
+    "k8s_secrets": (),
+    "certificates": (),
+    "log_retention": (),
+}
+#: Kinds whose points are not in dr_backup_stores: they are in pgBackRest's repositories, in the bucket itself, nowhere.
+ELSEWHERE = {"pgbackrest", "s3_versions", "log_retention"}
+#: How often a point is proven by restoring it, in seconds; a month is 31 days.
+PROOFS = {"daily": 86400, "weekly": 7 * 86400, "monthly": 31 * 86400}
+
+_OBJECTIVES = ("every_seconds", "retention_days", "minimum_points", "copies", "prove")
+
+
+def backups(
+    services: Services,
+    clusters: t.Mapping[str, t.Mapping[str, t.Any]],
+    tiers: t.Mapping[t.Any, t.Any],
+    stores: t.Sequence[t.Mapping[str, t.Any]],
+) -> list[dict[str, t.Any]]:
+    """Return every component of every service and cluster, with its objectives: seconds, days, numbers.
+
+    A component takes its objectives from its service's tier, a cluster's from the strictest tier of the services
+    that keep their data in it, and may state its own. Raises RecoveryError naming the entry and the key.
+    """
+    found: list[dict[str, t.Any]] = []
+    for name, service in services.items():
+        tier = service.get("tier")
+        namespaces = sorted({workload["namespace"] for workload in service.get("workloads", [])})
+        for entry in service.get("backups", []):
+            found.append(_component(name, entry, _tier(f"Service {name}", tier, tiers), tier, stores))
+            found[-1].setdefault("namespaces", namespaces)
+            found[-1].setdefault("database", dict(service.get("database") or {}))
+    for name, cluster in clusters.items():
+        if cluster.get("backups"):
+            tier = _strictest(name, services)
+            for entry in cluster["backups"]:
+                found.append(_component(name, entry, _tier(f"Cluster {name}", tier, tiers), tier, stores))
+                found[-1].setdefault("database", {"cluster": name})
+    _refuse_twice(found)
+    return found
+
+
+def _component(
+    owner: str,
+    entry: t.Mapping[str, t.Any],
+    tier: t.Mapping[str, t.Any],
+    number: t.Any,
+    stores: t.Sequence[t.Mapping[str, t.Any]],
+) -> dict[str, t.Any]:
+    what = f"Backup {entry.get('component', entry.get('kind', '?'))!r} of {owner}"
+    kind = entry.get("kind")
+    if kind not in KINDS:
+        raise RecoveryError(f"{what} has kind {kind!r}, there are: {', '.join(KINDS)}. Name one of them.")
+    for key in ("component", *KINDS[kind]):
+        if not entry.get(key):
+            raise RecoveryError(f"{what} has no {key}. Set it: see docs/backups.md.")
+    objectives = {**tier.get("backup", {}), **{key: entry[key] for key in _OBJECTIVES if key in entry}}
+    for key in _OBJECTIVES:
+        if key not in objectives:
+            raise RecoveryError(f"{what} has no {key}, nor has tier {number}. Set it in dr_tiers.")
+    prove = objectives["prove"]
+    if prove not in PROOFS:
+        raise RecoveryError(f"{what} is to be proven {prove!r}. Set prove to one of: {', '.join(PROOFS)}.")
+    rest = {key: value for key, value in entry.items() if key not in _OBJECTIVES}
+    return {
+        **rest,
+        "service": owner,
+        "tier": int(number),
+        "every_seconds": _positive(what, "every_seconds", objectives),
+        "retention_days": _positive(what, "retention_days", objectives),
+        "minimum_points": _positive(what, "minimum_points", objectives),
+        "copies": _copies(what, kind, objectives["copies"], stores),
+        "prove": prove,
+        "prove_every_seconds": PROOFS[prove],
+    }
+
+
+def _copies(what: str, kind: str, asked: t.Any, stores: t.Sequence[t.Mapping[str, t.Any]]) -> int:
+    if asked == "all":
+        return max(1, len(stores))
+    number = _positive(what, "copies", {"copies": asked})
+    if number > len(stores) and kind not in ELSEWHERE:
+        names = ", ".join(str(store["name"]) for store in stores) or "none"
+        raise RecoveryError(f"{what} asks for {number} copies, dr_backup_stores has: {names}. Add a store.")
+    return number
+
+
+def _positive(what: str, key: str, objectives: t.Mapping[str, t.Any]) -> int:
+    try:
+        number = int(objectives[key])
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise RecoveryError(f"{what} has {key} {objectives[key]!r}. Set it to a whole number above zero.")
+    return number
+
+
+def _tier(what: str, number: t.Any, tiers: t.Mapping[t.Any, t.Any]) -> t.Mapping[str, t.Any]:
+    tier = tiers.get(number, tiers.get(str(number)))
+    if tier is None:
+        known = ", ".join(str(one) for one in tiers)
+        raise RecoveryError(f"{what} has tier {number!r}, dr_tiers has {known}. Name one of them.")
+    return tier
+
+
+def _strictest(cluster: str, services: t.Mapping[str, Service]) -> int:
+    """The tier of the most important service that keeps its data in the cluster."""
+    tiers = [int(one["tier"]) for one in services.values() if (one.get("database") or {}).get("cluster") == cluster]
+    if not tiers:
+        raise RecoveryError(
+            f"Cluster {cluster} has backups, but no service of dr_services keeps its data there, so that no tier says "
+            "how often. Describe the service, or leave the backups out."
+        )
+    return min(tiers)
+
+
+def _refuse_twice(found: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for one in found:
+        key = (one["service"], one["component"])
+        if key in seen:
+            raise RecoveryError(f"Backup {key[1]!r} of {key[0]} is described twice. Give one of them another name.")
+        seen.add(key)
