@@ -10,6 +10,8 @@ from tests.chaos.kill.trial import Outcome, Trials
 
 #: seconds after the beginning of a task at which it is killed, for those that last
 _WITHIN = (0.05, 0.3, 1.0, 2.5)
+#: there and back
+_JOURNEY = ("region_failover", "region_failback")
 #: tasks that every playbook has at least
 _LEAST = 30
 
@@ -21,14 +23,21 @@ def at(trials: Trials, playbooks: Iterable[str], kill: Kill) -> Iterator[Outcome
 
 
 def everywhere(trials: Trials, playbooks: Iterable[str], after: float) -> Iterator[Outcome]:
-    """Every task, until a run is over before it could be killed."""
-    for name in playbooks:
-        task = 1
-        while True:
-            outcome = trials.run(name, Kill(task, after))
-            yield outcome
-            if not outcome.killed:
-                break
+    """Every task of each playbook, until a run is over before it could be killed.
+
+    A failover is followed by the failback from it, so that the one brings about what the other is for.
+    """
+    names = list(playbooks)
+    rounds = [list(_JOURNEY)] if set(_JOURNEY) <= set(names) else []
+    rounds += [[name] for name in names if not rounds or name not in _JOURNEY]
+    for together in rounds:
+        left, task = set(together), 1
+        while left:
+            for name in (name for name in together if name in left):
+                outcome = trials.run(name, Kill(task, after), stay="region_failback" in left - {name})
+                yield outcome
+                if not outcome.killed:
+                    left.discard(name)
             task += 1
 
 

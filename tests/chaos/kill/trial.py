@@ -36,19 +36,23 @@ class Trials:
     def __init__(self, world: World) -> None:
         self.world = world
         self._fresh = False
+        self._away = False
         self._prefix = f"kill-{uuid.uuid4().hex[:6]}"
         self._number = 0
 
-    def run(self, name: str, kill: Kill | None) -> Outcome:
-        """Bring about what the playbook is for, kill it, run it again, look, and go back to two healthy regions."""
+    def run(self, name: str, kill: Kill | None, stay: bool = False) -> Outcome:
+        """Bring about what the playbook is for, kill it, run it again, look, and go back to two healthy regions.
+
+        With `stay` a failover leaves the region that it lost returned and not rebuilt, for a failback to begin with.
+        """
         if not self._fresh:
             self.world.start()
-            self._fresh = True
+            self._fresh, self._away = True, False
         began = time.monotonic()
         try:
             outcome = self._trial(name, kill, began)
             if not outcome.problems and name == "region_failover":
-                self._bring_home()
+                self._return(stay)
         except (subprocess.SubprocessError, RuntimeError, RecoveryError, HTTPError) as error:
             told = f"the harness failed: {error} {getattr(error, 'stderr', None) or ''}"
             outcome = Outcome(name, kill, True, "", 0, time.monotonic() - began, [told])
@@ -62,8 +66,9 @@ class Trials:
         self._fresh = False
 
     def _trial(self, name: str, kill: Kill | None, began: float) -> Outcome:
-        if name == "region_failback":
+        if name == "region_failback" and not self._away:
             self._lose_a_region()
+        self._away = False
         before = self.world.observe()
         incident, target = self._incident(name), self.world.other(before.active)
         if name == "region_failover":
@@ -100,12 +105,14 @@ class Trials:
         self._must("region_failover")
         self.world.heal(active)
 
-    def _bring_home(self) -> None:
-        """Two healthy regions again, whichever is active."""
-        active = self.world.lease["holder"]
-        self.world.heal(self.world.other(active))
+    def _return(self, stay: bool) -> None:
+        """The lost region returns; unless it stays as it is, it becomes the standby of whichever is active."""
+        self.world.heal(self.world.other(self.world.lease["holder"]))
+        self._away = stay
+        if stay:
+            return
         try:
-            self._must("region_failback")
+            self._must("region_rebuild")
         except RuntimeError as error:  # trials of region_failback report that; here it is only the way home
             print(f"     the way home failed, the lab starts afresh: {error}", file=sys.stderr, flush=True)
             self._afresh()
