@@ -175,12 +175,16 @@ class ObjectStore:
     def _call(
         self, verb: str, key: str, method: str, missing: type[RecoveryError] = ObjectMissing, **arguments: t.Any
     ) -> t.Any:
-        name = "Prefix" if method == "list_objects_v2" else "Key"
-        arguments.update({"Bucket": self.bucket, name: self.prefix + key})
-        what = f"{key or 'objects'} in {self}"
+        name = "Prefix" if method.startswith("list_") else "Key"
+        arguments[name] = self.prefix + key
+        return self._ask(verb, f"{key or 'objects'} in {self}", method, missing, **arguments)
+
+    def _ask(
+        self, verb: str, what: str, method: str, missing: type[RecoveryError] = ObjectMissing, **arguments: t.Any
+    ) -> t.Any:
         sent = time.monotonic()
         try:
-            answer = getattr(self._client, method)(**arguments)
+            answer = getattr(self._client, method)(Bucket=self.bucket, **arguments)
             self._learn(answer, sent)
             return answer
         except ClientError as error:
