@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import in_process, ledger_append, services
+from . import hashing, in_process, ledger_append, services
 
-BENCHMARKS = {"in_process": in_process.run, "ledger_append": ledger_append.run, "services": services.run}
+BENCHMARKS = {
+    "hashing": hashing.run,
+    "in_process": in_process.run,
+    "ledger_append": ledger_append.run,
+    "services": services.run,
+}
 
 
 def main() -> int:
