@@ -42,4 +42,5 @@ class FilterModule:
             "service_deep_checks": _filter(catalogue.deep_checks),
             "service_invariants": _filter(catalogue.invariants),
             "service_backups": _filter(catalogue_backups.backups),
+            "backup_schedule": _filter(catalogue_backups.schedule),
         }

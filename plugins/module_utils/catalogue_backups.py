@@ -142,3 +142,44 @@ def _refuse_twice(found: t.Sequence[t.Mapping[str, t.Any]]) -> None:
         if key in seen:
             raise RecoveryError(f"Backup {key[1]!r} of {key[0]} is described twice. Give one of them another name.")
         seen.add(key)
+
+
+#: Steps that divide an hour or a day, in seconds: what a calendar timer can keep evenly.
+_STEPS = tuple(
+    [60 * minutes for minutes in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)]
+    + [3600 * hours for hours in (1, 2, 3, 4, 6, 8, 12, 24)]
+)
+_JOBS = {"backup": "every_seconds", "backup_validation": "prove_every_seconds", "recovery_points": "every_seconds"}
+#: Daily jobs run in this order, minutes after two in the morning, each after the one before has had its time.
+_MINUTE = {"backup": 7, "backup_validation": 37, "recovery_points": 57}
+
+
+def schedule(components: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the jobs that keep the components' objectives: name, `every_seconds`, `on_calendar` and `cron`.
+
+    A job does what is due and nothing else, so one timer a playbook is enough: it fires as often as the most
+    frequent component asks for, rounded down to a step that divides the hour or the day, and daily at least.
+    """
+    if not components:
+        raise RecoveryError("Nothing is backed up: no service of dr_services has backups. Describe them first.")
+    jobs = []
+    for name, key in _JOBS.items():
+        asked = min(int(one[key]) for one in components)
+        step = max((one for one in _STEPS if one <= asked), default=_STEPS[0])
+        jobs.append(
+            {"name": name.replace("_", "-"), "playbook": f"{name}.yml", "every_seconds": step, **_calendar(name, step)}
+        )
+    return jobs
+
+
+def _calendar(name: str, step: int) -> dict[str, str]:
+    """The step as systemd's OnCalendar and as five fields of cron, in UTC."""
+    minute = _MINUTE[name]
+    if step < 3600:
+        every = step // 60
+        first = minute % every
+        return {"on_calendar": f"*-*-* *:{first}/{every}:00 UTC", "cron": f"{first}-59/{every} * * * *"}
+    hours = step // 3600
+    if hours == 24:
+        return {"on_calendar": f"*-*-* 02:{minute:02}:00 UTC", "cron": f"{minute} 2 * * *"}
+    return {"on_calendar": f"*-*-* 0/{hours}:{minute:02}:00 UTC", "cron": f"{minute} */{hours} * * *"}
