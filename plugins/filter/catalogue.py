@@ -42,5 +42,6 @@ class FilterModule:
             "service_deep_checks": _filter(catalogue.deep_checks),
             "service_invariants": _filter(catalogue.invariants),
             "service_backups": _filter(catalogue_backups.backups),
+            "backup_stores": _filter(catalogue_backups.stores_of),
             "backup_schedule": _filter(catalogue_backups.schedule),
         }

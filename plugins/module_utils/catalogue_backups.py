@@ -61,6 +61,16 @@ def backups(
     return found
 
 
+def stores_of(
+    stores: t.Sequence[t.Mapping[str, t.Any]], copies: int, active_region: str = ""
+) -> list[t.Mapping[str, t.Any]]:
+    """Return the stores that a point with so many copies is in: those outside the active region first.
+
+    A single copy beside what it is a copy of would be lost with it.
+    """
+    return sorted(stores, key=lambda store: store.get("region") == active_region)[:copies]
+
+
 def _component(
     owner: str,
     entry: t.Mapping[str, t.Any],

@@ -58,6 +58,22 @@ def test_a_cluster_has_the_strictest_tier_of_its_services_and_all_stores_are_all
     assert (found["service"], found["tier"], found["every_seconds"], found["copies"]) == ("main", 1, 900, 3)
 
 
+@pytest.mark.parametrize(
+    ("copies", "active", "names"),
+    [
+        (1, "east", ["west"]),
+        (1, "west", ["east"]),
+        (2, "east", ["west", "north"]),
+        (3, "east", ["west", "north", "east"]),
+        (2, "", ["east", "west"]),
+    ],
+)
+def test_copies_are_kept_out_of_the_active_region_first(copies: int, active: str, names: list[str]) -> None:
+    stores = [{**store, "region": store["name"]} for store in STORES]
+    found = FilterModule().filters()["backup_stores"](stores, copies, active)
+    assert [store["name"] for store in found] == names
+
+
 def changed(**entry: t.Any) -> dict[str, t.Any]:
     services = copy.deepcopy(SERVICES)
     services["web"]["backups"][0].update(entry)
