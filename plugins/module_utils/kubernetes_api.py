@@ -36,6 +36,7 @@ Json = dict[str, t.Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"  # of which JSON is a part
 #: Asks for names and labels only, so that the content of a Secret never leaves the API server.
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 FIELD_MANAGER = "terragon-disaster-recovery"
@@ -50,10 +51,12 @@ _OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
 class ApiError(RecoveryError):
     """The API answered with an error."""
 
-    def __init__(self, message: str, status: int, reason: str) -> None:
+    def __init__(self, message: str, status: int, reason: str, details: Json | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        #: what the API says beside its message: `causes` with `reason`, `message` and `field` each
+        self.details = details or {}
 
 
 class NotFound(ApiError):
@@ -101,6 +104,12 @@ class KubernetesApi:
         """Patch an object and return it; with `dry_run` the API validates and answers, and keeps nothing."""
         query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
         return self._request("PATCH", path, query, body=body, kind=kind)
+
+    def apply(self, path: str, body: Json, force: bool, dry_run: bool) -> Json:
+        """Apply an object server-side and return it. Fields that the API does not know are refused."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", "force": str(force).lower()}
+        query |= {"dryRun": "All"} if dry_run else {}
+        return self._request("PATCH", path, query, body=body, kind=APPLY_PATCH)
 
     def watch(self, path: str, resource_version: str, seconds: float) -> Watch:
         """Open a watch on a collection from a resource version. Raises Gone when that is too old."""
@@ -185,17 +194,18 @@ class KubernetesApi:
         return Unreachable(failed("reach", f"the Kubernetes API {self.name} for {path}", cause_of(error), remedy))
 
     def _error(self, verb: str, path: str, status: int, data: bytes) -> ApiError:
-        message, reason = data[:200].decode("utf-8", "replace"), ""
+        message, reason, details = data[:200].decode("utf-8", "replace"), "", None
         with contextlib.suppress(ValueError, AttributeError):
             told = json.loads(data)
             message, reason = str(told.get("message") or message), str(told.get("reason") or "")
+            details = told.get("details")
         remedy = {
             401: "Renew the credentials that the kubeconfig names.",
             403: "Grant that to the kubeconfig's user.",
         }.get(status, "")
         what = f"{path} of the Kubernetes API {self.name}"
         cause = f"{status} {reason}: {message}" if reason else f"{status}: {message}"
-        return _ERRORS.get(status, ApiError)(failed(verb, what, cause, remedy), status, reason)
+        return _ERRORS.get(status, ApiError)(failed(verb, what, cause, remedy), status, reason, details)
 
 
 class Watch:
