@@ -32,6 +32,10 @@ class BadManifest(RecoveryError):
     """The bytes are no manifest that this version reads, or not as they were written."""
 
 
+class OtherTree(Refused):
+    """The manifest is whole, and is not the one of this tree."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """`files` are kept in the order of their paths' bytes; `created` is RFC 3339 in UTC."""
@@ -86,11 +90,11 @@ class Manifest:
         return manifest
 
     def require_subject(self, expected: t.Mapping[str, t.Any], what: str = "manifest") -> None:
-        """Raise Refused when a member of `expected` is another one in the manifest: it is for another tree."""
+        """Raise OtherTree when a member of `expected` is another one in the manifest: it is for another tree."""
         for name, wanted in sorted(expected.items()):
             if self.subject.get(name) != wanted:
                 cause = f"it is for another tree: {name} is {self.subject.get(name)!r}, not {wanted!r}"
-                raise Refused(failed("use", what, cause, "Name this tree's manifest, or correct the subject."))
+                raise OtherTree(failed("use", what, cause, "Name this tree's manifest, or correct the subject."))
 
 
 def compare(manifest: Manifest, found: list[FileSum]) -> list[Difference]:

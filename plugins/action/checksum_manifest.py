@@ -1,0 +1,25 @@
+# Copyright: (c) 2026, Terragon
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Action plugin of the checksum_manifest module: the same service in the controller's process, with its progress."""
+
+from __future__ import annotations
+
+from ansible.utils.display import Display
+
+from ..module_utils import aws
+from ..module_utils.checksums_service import SPECIFICATION, run
+from ..module_utils.execution import Params, Result
+from ..plugin_utils.recovery_action import RecoveryAction
+
+aws.warm("s3")
+
+
+def _run(params: Params, check_mode: bool) -> Result:
+    return run(params, check_mode, Display().display)
+
+
+class ActionModule(RecoveryAction):
+    """Makes, signs, verifies and compares checksum manifests in process, and shows how far a long one is."""
+
+    specification = SPECIFICATION
+    service = staticmethod(_run)
