@@ -16,7 +16,7 @@ from .errors import RecoveryError
 KINDS: dict[str, tuple[str, ...]] = {
     "pgbackrest": ("stanza",),
     "pg_dump": (),
-    "s3_versions": ("bucket",),
+    "s3_versions": ("buckets",),
     "git": ("repository",),
     "directory": ("path",),
     "k8s_manifests": (),
