@@ -117,7 +117,7 @@ class Postgres:
             return self._connection
         require(psycopg2, "psycopg2-binary")
         deadline = Deadline(float(self.options.get("connect_timeout") or 3))
-        given = {name: self.options.get(name) for name in ("host", "port", "user", "passfile", "sslmode")}
+        given = {name: self.options.get(name) for name in ("host", "port", "user", "passfile", "sslmode", "options")}
         connection = psycopg2.connect(
             dbname=self.options.get("database") or "postgres",
             application_name="disaster_recovery",
