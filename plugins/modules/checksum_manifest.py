@@ -305,8 +305,8 @@ differences:
     - One entry a path, with C(kind), C(path), C(expected) (as listed; null for an extra file), C(found) (null for a
       missing one) and C(other).
     - C(kind) is V(missing), V(extra), V(truncated) (smaller), V(grown) (larger), V(changed) (of the same size, or no
-      file any more) or V(swapped) (the contents of listed files in each other's place). C(other) is the path whose content
-      it has, or that has the content of a missing file.
+      file any more) or V(swapped) (the contents of listed files in each other's place). C(other) is the path whose
+        content it has, or that has the content of a missing file.
     - With O(state=created) these are the changes against the manifest that was there.
   returned: always
   type: list
