@@ -43,7 +43,7 @@ SPECIFICATION = Specification(
         "required": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "float", "default": 300.0},
-        "progress_file": {"type": "path"},
+        "log": {"type": "path"},
         "record": record_option(),
     },
     needs=needs.all_of(needs.kubernetes(), needs.recorded()),
@@ -73,7 +73,7 @@ def _exported(params: Params, api: KubernetesApi, directory: Path, report: Repor
     selection = _selection(params)
     require_own(directory)
     with staged(directory) as stage:
-        export = Export(api, selection, stage, _teller(params))
+        export = Export(api, selection, stage, _teller(params, check_mode))
         report.take(export.found)
         try:
             export.run()
@@ -91,8 +91,11 @@ def _exported(params: Params, api: KubernetesApi, directory: Path, report: Repor
         }
         write_index(stage, index)
         report.files = changes(stage, directory)
-        if report.files and not check_mode and not report.problems:
+        if check_mode or report.problems:
+            return
+        if report.files:
             put_in_place(stage, directory)
+        report.stands = True
 
 
 def _selection(params: Params) -> Selection:
@@ -111,19 +114,20 @@ def _selection(params: Params) -> Selection:
     return Selection(namespaces, params["selector"], kinds, params["page"])
 
 
-def _validated(params: Params, api: KubernetesApi, directory: Path, report: Report, _check_mode: bool) -> None:
-    _checked(params, api, directory, report)
+def _validated(params: Params, api: KubernetesApi, directory: Path, report: Report, check_mode: bool) -> None:
+    """Look only; `check_mode` makes no difference to the cluster."""
+    _checked(params, api, directory, report, check_mode)
 
 
 def _applied(params: Params, api: KubernetesApi, directory: Path, report: Report, check_mode: bool) -> None:
-    checker = _checked(params, api, directory, report)
+    checker = _checked(params, api, directory, report, check_mode)
     report.effect = True
     refused = [*report.problems]
     if refused:
         raise Refused(f"Failed to apply manifests: {'; '.join(refused)} Nothing was changed.")
     if check_mode:
         return
-    tell = _teller(params)
+    tell = _teller(params, check_mode)
     report.acts = True
     apply(checker, report.entries, tell)
     if params["wait"]:
@@ -134,7 +138,7 @@ def _applied(params: Params, api: KubernetesApi, directory: Path, report: Report
         tell(f"{len(rollout.goals)} workloads are ready")
 
 
-def _checked(params: Params, api: KubernetesApi, directory: Path, report: Report) -> Checker:
+def _checked(params: Params, api: KubernetesApi, directory: Path, report: Report, check_mode: bool) -> Checker:
     """Read, override and dry-run everything; the report has a verdict of each."""
     overrides = params["overrides"]
     read = Directory(directory)
@@ -148,18 +152,23 @@ def _checked(params: Params, api: KubernetesApi, directory: Path, report: Report
     checker.check(params["check_references"])
     counts = Counter(entry.outcome for entry in report.entries)
     failures = f", {counts[FAILED]} failed" if counts[FAILED] else ""
-    _teller(params)(f"{len(report.entries)} manifests asked of the API in a dry run{failures}")
+    _teller(params, check_mode)(f"{len(report.entries)} manifests asked of the API in a dry run{failures}")
     return checker
 
 
-def _teller(params: Params) -> Tell:
-    """Return what writes a line of progress: to the file that is named, or nowhere."""
-    path = params.get("progress_file")
+def _teller(params: Params, check_mode: bool) -> Tell:
+    """Return what appends a line of progress to the file that is named; to nowhere without one, and in check mode."""
+    path = None if check_mode or not params.get("log") else Path(params["log"])
 
     def tell(line: str) -> None:
-        if path:
-            with open(path, "a", encoding="utf-8") as file:
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
                 file.write(f"{to_iso(utc_now())} {line}\n")
+        except OSError as error:
+            raise RecoveryError(failed("write", f"log {path}", error, "Make room, or leave log out.")) from error
 
     return tell
 

@@ -99,7 +99,8 @@ def put_in_place(stage: Path, target: Path) -> None:
 def write(stage: Path, path: str, data: bytes) -> None:
     """Write one file below a stage, mode 0600."""
     file = stage / path
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in reversed(file.relative_to(stage).parents[:-1]):
+        (stage / directory).mkdir(exist_ok=True, mode=0o700)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as out:
         out.write(data)

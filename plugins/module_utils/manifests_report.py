@@ -34,6 +34,8 @@ class Report:
     effect: bool = False
     acts: bool = False
     rollout: Rollout | None = None
+    #: whether an export is in its place
+    stands: bool = False
 
     def take(self, exported: Exported) -> None:
         """Keep what an export has found, also one that did not come to its end."""
@@ -67,7 +69,7 @@ class Report:
     def as_dict(self) -> Result:
         """Return the whole result."""
         actions = Counter(entry.action for entry in self.entries if entry.action)
-        left_out = self.exported.left_out.values() if self.exported else []
+        left_out = sorted(self.exported.left_out.values(), key=lambda one: one.reason) if self.exported else []
         return {
             "changed": self._changed(),
             "outcome": self.outcome,
@@ -75,12 +77,12 @@ class Report:
             "counts": dict(self.exported.counts) if self.exported else self._by_kind(),
             "files": self.files,
             "objects": [entry.as_dict() for entry in self.entries],
-            "left_out": [one.as_dict() for one in sorted(left_out, key=lambda one: one.reason)],
+            "left_out": [one.as_dict() for one in left_out],
             "problems": self.problems,
             "unverified": self.unverified,
             "warnings_found": self._warnings(),
             "waits": self.rollout.waits if self.rollout else [],
-            "observed": self.rollout.observed if self.rollout else False,
+            "observed": self.stands or bool(self.rollout and self.rollout.observed),
             "evidence": {
                 "cluster": self.cluster,
                 "directory": self.directory,
@@ -88,6 +90,8 @@ class Report:
                 "outcomes": dict(Counter(entry.outcome for entry in self.entries)),
                 "actions": dict(actions),
                 "workloads": self.rollout.workloads() if self.rollout else {},
+                "left_out": {one.reason: one.count for one in left_out},
+                "unverified": self.unverified,
             },
             "diff": self._diff(),
         }

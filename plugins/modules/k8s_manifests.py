@@ -158,7 +158,7 @@ options:
     description: Seconds to wait.
     type: float
     default: 300.0
-  progress_file:
+  log:
     description: File that gets a line for every kind exported, every rank applied and the wait, with the time.
     type: path
 """
@@ -279,7 +279,7 @@ warnings_found:
   type: list
   elements: str
 observed:
-  description: Whether the rollout was seen to end.
+  description: Whether the export stands on the disk, or the rollout was seen to end. False when it was not awaited.
   returned: always
   type: bool
 waits:
