@@ -53,7 +53,8 @@ class Owner:
 
     def is_of(self, process: ProcessIdentity) -> bool:
         """True when `process` is the owner."""
-        return self.process == process
+        names = ("boot_id", "pid_namespace", "pid", "started")
+        return all(getattr(self.process, name) == getattr(process, name) for name in names)
 
     def as_dict(self) -> dict[str, t.Any]:
         """Return the content of owner.json."""
@@ -71,7 +72,7 @@ class ScratchRoot:
         self.path = Path(directory)
 
     def require(self, make: bool) -> None:
-        """Raise Refused unless the directory is there (with `make` it is made), and nobody else can put things there."""
+        """Raise Refused unless the directory is there (`make` makes it), and nobody else can put things there."""
         if make:
             self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         try:
