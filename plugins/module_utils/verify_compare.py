@@ -47,16 +47,16 @@ class Comparison:
             if before[name] != now[name] and not self._ignored(name):
                 self.failed(f"{kind} {name} differs from the source's{_members(before[name], now[name])}")
 
-    def definitions(self, kind: str, before: Document, now: Document, same_system: bool) -> None:
+    def definitions(self, kind: str, before: Document, now: Document, exact: bool) -> None:
         """Constraints, indexes, triggers.
 
-        PostgreSQL may word an expression otherwise once it was dumped and loaded: then only names and switches count,
-        and of constraints those without expressions.
+        PostgreSQL may word an expression otherwise once it was dumped and loaded: unless `exact` only names and
+        switches count, and of constraints those without expressions.
         """
         for name in self.names(kind, before, now):
             one, other = before[name], now[name]
-            exact = same_system or one.get("kind") in ("f", "p", "u")
-            if exact and one["digest"] != other["digest"] and not self._ignored(name):
+            stable = exact or one.get("kind") in ("f", "p", "u")
+            if stable and one["digest"] != other["digest"] and not self._ignored(name):
                 self.failed(f"{kind} {name} is defined otherwise than in the source")
             if one.get("enabled") != other.get("enabled") and not self._ignored(name):
                 state = "disabled" if other["enabled"] == "D" else "enabled in another mode"

@@ -32,7 +32,6 @@ def completeness(
     facts: Facts | None = expected.get("facts")
     ignored = _ignored(rung, expected.get("ignore") or [])
     rung.details["facts"] = facts.get("captured") if facts else None
-    same_system = False
     if facts is None:
         rung.unverified(
             "what the source had is not known: the cluster was checked by itself alone. Take the facts of the source "
@@ -44,7 +43,6 @@ def completeness(
         with pool.connect(home) as session:
             now = cluster_facts(session)
         if facts is not None:
-            same_system = now["system_identifier"] == facts["system_identifier"]
             _compare_clusters(rung, facts, now, expected, scratch, ignored)
     except RecoveryError as error:
         rung.caught("the cluster", error)
@@ -54,7 +52,7 @@ def completeness(
         before = facts["databases"].get(database) if facts else None
         pool.progress.tell(f"{rung.name}: database {database}", now=True)
         try:
-            _check_database(rung, pool, database, before, expected, same_system, ignored)
+            _check_database(rung, pool, database, before, expected, ignored)
         except RecoveryError as error:
             rung.caught(f"database {database}", error)
     for database in facts["databases"] if facts else ():
@@ -84,7 +82,7 @@ def _compare_clusters(
     whole = Comparison(rung, "", ignored)
     whole.documents("role", facts["roles"], now["roles"])
     whole.names("membership", facts["memberships"], now["memberships"])
-    if now["system_identifier"] == facts["system_identifier"]:
+    if expected.get("physical"):
         whole.names("tablespace", facts["tablespaces"], now["tablespaces"])
     rung.details["settings"] = {
         name: {"source": value, "here": now["settings"].get(name)}
@@ -110,13 +108,12 @@ def _check_database(
     database: str,
     before: Facts | None,
     expected: Expectations,
-    same_system: bool,
     ignored: t.Callable[[str], bool],
 ) -> None:
     now = database_facts(pool.connect, database, count_bytes=None)
     _check_alone(rung, database, before, now, ignored)
     if before is not None:
-        _compare_database(Comparison(rung, database, ignored), before, now, same_system)
+        _compare_database(Comparison(rung, database, ignored), before, now, bool(expected.get("physical")))
     with pool.connect(database) as session:
         for problem in verify_sequences.compare(session, before and before["sequences"], ignored):
             rung.failed(f"{database}: {problem}")
@@ -153,15 +150,15 @@ def _check_alone(rung: Rung, database: str, before: Facts | None, now: Facts, ig
             )
 
 
-def _compare_database(comparison: Comparison, before: Facts, now: Facts, same_system: bool) -> None:
+def _compare_database(comparison: Comparison, before: Facts, now: Facts, exact: bool) -> None:
     for key in ("encoding", "collate", "ctype", "owner"):
         comparison.value(key, before.get(key), now.get(key))
     comparison.extensions(before["extensions"], now["extensions"])
     comparison.tables(before["tables"], now["tables"])
     comparison.names("sequence", before["sequences"], now["sequences"])
-    comparison.definitions("constraint", before["constraints"], now["constraints"], same_system)
-    comparison.definitions("index", before["indexes"], now["indexes"], same_system)
-    comparison.definitions("trigger", before["triggers"], now["triggers"], same_system)
+    comparison.definitions("constraint", before["constraints"], now["constraints"], exact)
+    comparison.definitions("index", before["indexes"], now["indexes"], exact)
+    comparison.definitions("trigger", before["triggers"], now["triggers"], exact)
     comparison.documents("function", before["functions"], now["functions"])
     comparison.names("policy", before["policies"], now["policies"])
     comparison.documents("type", before["types"], now["types"])

@@ -193,7 +193,7 @@ WITH holders AS (
   SELECT format('schema %I', n.nspname), n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
   FROM pg_namespace n WHERE {_OURS} AND {_no_member("pg_namespace", "n.oid")}
   UNION ALL
-  SELECT format('database %I', datname), datdba, coalesce(datacl, acldefault('d', datdba))
+  SELECT 'the database itself', datdba, coalesce(datacl, acldefault('d', datdba))
   FROM pg_database WHERE datname = current_database()
   UNION ALL
   SELECT format('what %s creates in %s (%s)', defaclrole::regrole, coalesce(n.nspname, 'any schema'), defaclobjtype),

@@ -15,7 +15,7 @@ from .clock import from_iso, to_iso
 from .errors import RecoveryError
 from .verify_pool import Pool
 from .verify_rung import Rung
-from .verify_session import MISSING, Session
+from .verify_session import MISSING, Session, literally
 
 Options = t.Mapping[str, t.Any]
 
@@ -118,7 +118,8 @@ def _ids(session: Session, target: Options, ids: t.Sequence[t.Any]) -> set[str]:
     if not ids:
         return set()
     key = session.row("SELECT quote_ident(%s)", (target.get("key") or "id",))[0]
-    query = f"SELECT {key}::text FROM {target['table']} WHERE {key}::text = ANY(%s)"
+    key, table = literally(key), literally(target["table"])
+    query = f"SELECT {key}::text FROM {table} WHERE {key}::text = ANY(%s)"
     return {row[0] for row in session.rows(query, ([str(one) for one in ids],))}
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 from .verify_pool import Task
 from .verify_rung import Rung
-from .verify_session import Session
+from .verify_session import Session, literally
 
 if t.TYPE_CHECKING:
     from .verify_structure import Relation
@@ -33,7 +33,7 @@ class Heap:
 
     def __init__(self, rung: Rung, database: str, relation: Relation, schema: str, block: int) -> None:
         self._rung, self._database, self._relation = rung, database, relation
-        self._query = _VERIFY.format(schema=schema)
+        self._query = _VERIFY.format(schema=literally(schema))
         self._block = block
 
     def tasks(self) -> t.Iterator[Task]:

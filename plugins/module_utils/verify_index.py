@@ -11,7 +11,7 @@ import typing as t
 
 from .sql import SqlFailed
 from .verify_rung import Rung
-from .verify_session import DAMAGED, Session
+from .verify_session import DAMAGED, Session, literally
 
 if t.TYPE_CHECKING:
     from .verify_structure import Relation
@@ -78,7 +78,7 @@ class Index:
         signature = f"{function}(regclass{', boolean' * (len(flags) + 1)})"
         if session.row(_HAS_UNIQUE, (signature,))[0]:  # since PostgreSQL 17
             flags.append("true")
-        session.rows(f"SELECT {function}(%s::int8::oid::regclass, {', '.join(flags)})", (self._index.oid,))
+        session.rows(f"SELECT {literally(function)}(%s::int8::oid::regclass, {', '.join(flags)})", (self._index.oid,))
 
     def _look_back(self, session: Session) -> None:
         """Name the places in the table that the index knows and the table has not.
@@ -97,7 +97,7 @@ class Index:
                 )
 
     def _dangling(self, session: Session, first: int, last: int) -> list[tuple[int, int]]:
-        query = _DANGLING.format(schema=self._schemas["pageinspect"])
+        query = _DANGLING.format(schema=literally(self._schemas["pageinspect"]))
         values = {
             "first": first, "last": last, "index": self._index.name, "table": self._table.name, "size": self._block,
         }  # fmt: skip

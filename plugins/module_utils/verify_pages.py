@@ -13,7 +13,7 @@ import typing as t
 from .sql import SqlFailed
 from .verify_pool import Task
 from .verify_rung import Rung
-from .verify_session import DAMAGED, Session
+from .verify_session import DAMAGED, Session, literally
 
 if t.TYPE_CHECKING:
     from .verify_structure import Relation
@@ -69,7 +69,7 @@ class Pages:
         """Read on behind each damaged page, so that every one of them is named."""
         while first <= last:
             try:
-                session.rows(_READ.format(schema=self._schema), (self._relation.name, fork, first, last))
+                session.rows(_READ.format(schema=literally(self._schema)), (self._relation.name, fork, first, last))
                 return
             except SqlFailed as error:
                 found = _INVALID.search(str(error))
@@ -92,7 +92,7 @@ class Pages:
         """A page of zeros is valid, and may have held rows. Where an index knows of them, it is asked instead."""
         if self._relation.damaged:
             return
-        query = _EMPTY.format(schema=self._schema)
+        query = _EMPTY.format(schema=literally(self._schema))
         found = [row[0] for row in session.rows(query, (first, last, self._relation.name))]
         if found:
             self._rung.unverified(

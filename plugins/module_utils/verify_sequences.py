@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import verify_facts_queries as queries
-from .verify_session import Session
+from .verify_session import Session, literally
 
 _STATE = """
 SELECT s.last_value, s.is_called, p.seqincrement, p.seqcycle FROM {name} s, pg_sequence p
@@ -50,7 +50,7 @@ def numbered(session: Session) -> dict[str, Numbering]:
 
 
 def _numbering(session: Session, sequence: str, table: str, column: str) -> Numbering:
-    last, called, step, cycle = session.row(_STATE.format(name=sequence), (sequence,))
+    last, called, step, cycle = session.row(_STATE.format(name=literally(sequence)), (sequence,))
     extreme = "max" if step > 0 else "min"
     furthest = session.row(f"SELECT {extreme}({column}) FROM {table}")[0]
     return Numbering(

@@ -82,6 +82,11 @@ class Writer:
                 server.rows(statement, timeout=self._seconds)
 
 
+def literally(name: str) -> str:
+    """Return a quoted name as it stands in a query that takes values."""
+    return name.replace("%", "%%")
+
+
 def _timeouts(limits: Limits) -> str:
     milliseconds = {"statement_timeout": limits.statement, "lock_timeout": limits.lock}
     return " ".join(f"-c {name}={max(1, round(seconds * 1000))}" for name, seconds in milliseconds.items())

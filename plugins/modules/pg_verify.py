@@ -57,8 +57,7 @@ options:
         description:
           - RV(facts) of the source, taken before the backup began. Only the databases that are verified are compared.
           - How PostgreSQL words an expression may change when it is dumped and loaded. Definitions of indexes,
-            triggers and C(CHECK) constraints are compared only where the cluster has the system identifier of the
-            source; their names always are.
+            triggers and C(CHECK) constraints are compared with O(expectations.physical) only; their names always are.
         type: dict
       physical:
         description: Whether the backup is a physical one, which keeps the system identifier and the timeline.
@@ -214,7 +213,7 @@ options:
     description:
       - Whether the cluster was made to be verified and is removed afterwards. Then V(isolated) is among the rungs,
         indexes are checked from parent to child pages, too, and amcheck and pageinspect are created where they are
-        missing, in the schema C(dr_verify), provided the scratch directory's C(owner.json) lies above the data directory
+        missing, in the schema C(dr_verify), provided that C(owner.json) of the scratch lies above the data directory
         that the server names.
     type: bool
     default: false
