@@ -181,7 +181,8 @@ def _once(
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         size, buffer = 0, _buffer()
-        while count := os.readv(descriptor, [buffer]):
+        # No further than it was long: a file that grows as fast as it is read has no end.
+        while size <= before.st_size and (count := os.readv(descriptor, [buffer])):
             if stopping.is_set():
                 raise Stopped
             hasher.update(buffer[:count])

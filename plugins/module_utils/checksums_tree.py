@@ -68,18 +68,19 @@ def walk(root: Path, skip: t.Collection[Path] = ()) -> Listing:
     return found
 
 
-def no_file(path: str, mode: int, target: bytes | None = None, inside: bool = False) -> BadFile | None:
+def no_file(path: str, mode: int) -> BadFile | None:
     """Return why what has this mode is not hashed; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     if stat.S_ISLNK(mode):
-        where = "inside" if inside else "out of"
-        cause = f"it is a symbolic link {where} the tree" + (
-            f", to {written(to_text(target))}" if target is not None else ""
-        )
-        return BadFile(path, LINK, cause, "Put the file itself in its place, or keep links out of the tree.")
+        return _link(path, "")
     cause = f"it is {_SPECIAL.get(stat.S_IFMT(mode), 'no regular file')}"
     return BadFile(path, SPECIAL, cause, "Keep it out of the tree.")
+
+
+def _link(path: str, whither: str) -> BadFile:
+    remedy = "Put the file itself in its place, or keep links out of the tree."
+    return BadFile(path, LINK, f"it is a symbolic link{whither}", remedy)
 
 
 def _take(entry: os.DirEntry[bytes], top: bytes, below: bytes, found: Listing, directories: list[bytes]) -> None:
@@ -92,8 +93,8 @@ def _take(entry: os.DirEntry[bytes], top: bytes, below: bytes, found: Listing, d
         about = entry.stat(follow_symlinks=False)
         bad = no_file(path, about.st_mode)
         if bad is not None and bad.kind == LINK:
-            leads_to = os.path.realpath(entry.path)
-            bad = no_file(path, about.st_mode, os.readlink(entry.path), leads_to.startswith(top + b"/"))
+            where = "inside" if os.path.realpath(entry.path).startswith(top + b"/") else "out of"
+            bad = _link(path, f" to {written(to_text(os.readlink(entry.path)))} ({where} the tree)")
     except OSError as error:
         found.problems.append(_unreadable(path, error))
         return
