@@ -16,7 +16,7 @@ from pathlib import Path
 from .divergence_records import Record, RowChange, parse_record
 from .errors import RecoveryError, failed
 from .postgres_cluster import Cluster, last_words
-from .standby_timelines import Stretch, lsn_text, record_end, segment_name
+from .standby_timelines import Stretch, lsn_text, record_end, segment_name, waldump_range
 
 _PAGE = 8192
 _SHORT, _LONG = 24, 40  # bytes of a page's header, and of that of a segment's first page
@@ -67,10 +67,10 @@ class Wal:
         return list(struct.unpack(f"<{change.count}H", tail[_MULTI_INSERT:]))
 
     def _dump(self, piece: Stretch) -> t.Iterator[Record]:
-        arguments = ["-p", str(self.directory), "-t", str(piece.timeline), "-s", lsn_text(piece.begin)]
-        if piece.end is not None:
-            arguments += ["-e", lsn_text(piece.end)]
-        command = [self.cluster.program("pg_waldump"), *arguments]
+        if piece.end is None and not self._file(piece.timeline, piece.begin // self.segment_size).exists():
+            return  # the WAL ends where a segment does
+        where = waldump_range(self.directory, piece.timeline, piece.begin, self.segment_size, piece.end)
+        command = [self.cluster.program("pg_waldump"), *where]
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, **self.cluster.as_owner())
             try:

@@ -11,6 +11,7 @@ import os
 import re
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import RecoveryError, failed
 from .postgres_cluster import Cluster, ControlData, last_words
@@ -94,14 +95,16 @@ def wal_end(cluster: Cluster) -> str:
     """
     control = cluster.control()
     own = local_history(cluster, own_timeline(cluster, control))[-1]
-    start = lsn_text(max(lsn_number(control.redo), own.begin))
-    where = ("-p", str(cluster.data / "pg_wal"), "-t", str(own.timeline))
-    done = cluster.run("pg_waldump", "--quiet", *where, "-s", start, check=False, timeout=1800)
+    begin, size = max(lsn_number(control.redo), own.begin), control.segment_size
+    start = lsn_text(begin)
+    where = waldump_range(cluster.data / "pg_wal", own.timeline, begin, size)
+    done = cluster.run("pg_waldump", "--quiet", *where, check=False, timeout=1800)
     last = _LAST.search(done.stderr)
     if last is not None and last[1] != "0/0":
-        found = _RECORD.findall(cluster.run("pg_waldump", *where, "-s", last[1], "-n", "1", check=False).stdout)
+        where = waldump_range(cluster.data / "pg_wal", own.timeline, lsn_number(last[1]), size)
+        found = _RECORD.findall(cluster.run("pg_waldump", "-n", "1", *where, check=False).stdout)
     else:  # the last segment is full, and the one after it was never made
-        found = _RECORD.findall(_last_segment(cluster, own.timeline, start, control.segment_size))
+        found = _RECORD.findall(_last_segment(cluster, own.timeline, begin, size))
     if not found:
         remedy = "Restore the missing WAL from the archive, or copy the primary (method copy)."
         raise RecoveryError(failed("read the WAL of", f"{cluster.data} from {start}", last_words(done.stderr), remedy))
@@ -109,11 +112,32 @@ def wal_end(cluster: Cluster) -> str:
     return lsn_text(record_end(lsn_number(lsn), int(length), control.segment_size))
 
 
-def _last_segment(cluster: Cluster, timeline: int, start: str, segment_size: int) -> str:
-    """Print the records of the last segment in a row of those that are there."""
-    number, last = lsn_number(start) // segment_size, None
-    while (path := cluster.data / "pg_wal" / segment_name(timeline, number * segment_size, segment_size)).exists():
+def waldump_range(directory: Path, timeline: int, start: int, segment_size: int, end: int | None = None) -> list[str]:
+    """Return pg_waldump's arguments for [start, end) of a timeline, without `end` up to the last file in a row.
+
+    The files are named: left to itself, pg_waldump takes the segments' size from whichever file it comes across first,
+    and one that the server made ahead of its use is all zeros.
+    """
+    first = segment_name(timeline, start, segment_size)
+    if end is None:
+        found, until = last_in_row(directory, timeline, start, segment_size), []
+        last = found.name if found else first
+    else:
+        last, until = segment_name(timeline, max(start, end - 1), segment_size), ["-e", lsn_text(end)]
+    return ["-p", str(directory), "-s", lsn_text(start), *until, first, last]
+
+
+def last_in_row(directory: Path, timeline: int, start: int, segment_size: int) -> Path | None:
+    """Return the last of the files that are there in a row from `start` on; None where not even the first is."""
+    number, last = start // segment_size, None
+    while (path := directory / segment_name(timeline, number * segment_size, segment_size)).exists():
         last, number = path, number + 1
+    return last
+
+
+def _last_segment(cluster: Cluster, timeline: int, start: int, segment_size: int) -> str:
+    """Print the records of the last segment in a row of those that are there."""
+    last = last_in_row(cluster.data / "pg_wal", timeline, start, segment_size)
     return cluster.run("pg_waldump", str(last), check=False).stdout if last else ""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -197,6 +200,28 @@ def test_second_divergence_of_an_incident_gets_its_own_directory(tmp_path: Path)
     two.prepare()
     assert two.path == tmp_path / "east-main-3-1-A0"
     assert Directory(tmp_path, "east-main", two.identity).path == two.path
+
+
+def made_ahead(directory: Path, timeline: str) -> None:
+    """Files of zeros as a server makes them ahead of their use, until one of them is what a listing begins with."""
+    for number in range(100, 1000):
+        with (directory / f"{timeline}00000000{number:08X}").open("wb") as file:
+            file.truncate(16 << 20)
+        shutil.chown(file.name, directory.owner(), directory.group())
+        names = [entry.name for entry in os.scandir(directory) if re.fullmatch("[0-9A-F]{24}", entry.name)]
+        if int(names[0][16:], 16) >= 100:
+            return
+    raise AssertionError("no listing began with one")
+
+
+def test_wal_that_was_made_ahead_is_not_taken_for_the_first(postgres_factory: PostgresFactory, tmp_path: Path) -> None:
+    with parted(postgres_factory, tmp_path, *TABLE) as pair:
+        pair.part()
+        pair.old.sql("INSERT INTO item VALUES (4, 'd')")
+        pair.stop("immediate")
+        made_ahead(pair.old.data / "pg_wal", "00000001")
+        run(pair)
+        assert [line["row"]["id"] for line in pair.lines("postgres.public.item")] == [4]
 
 
 def test_no_room(postgres_factory: PostgresFactory, tmp_path: Path) -> None:
