@@ -43,6 +43,11 @@ class Proof:
     why: str = ""
     document: dict[str, t.Any] = field(default_factory=dict)
 
+    @property
+    def conclusive(self) -> bool:
+        """Whether it says something: signed, and passed or failed."""
+        return self.signature_ok and self.outcome in ("passed", "failed")
+
     def as_dict(self) -> dict[str, t.Any]:
         """Return what is reported of it."""
         return {

@@ -30,6 +30,8 @@ class S3Server:
     secret_key: str = "a-secret-of-the-tests"
     host: str = field(default_factory=free_address)
     process: subprocess.Popen[bytes] | None = None
+    #: more of `weed server`, for example its certificate
+    arguments: list[str] = field(default_factory=list)
     _buckets: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class S3Server:
         command = [weed, "-logtostderr=true", "server", f"-ip={self.host}", f"-ip.bind={self.host}", "-filer", "-s3"]
         command += [f"-dir={self.directory}", f"-s3.config={self.directory / 's3.json'}", "-volume.max=200"]
         command += ["-master.volumeSizeLimitMB=32", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-        command += ["-volume.minFreeSpace=1MiB"]
+        command += ["-volume.minFreeSpace=1MiB", *self.arguments]
         for name, port in self._ports.items():
             command += [f"-{name}.port={port}", f"-{name}.port.grpc={self._grpc[name]}"]
         environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}  # one volume a bucket in place of seven
@@ -69,6 +71,11 @@ class S3Server:
         for bucket in self._buckets:  # after a restart, volumes come back later than the door opens
             eventually(lambda name=bucket: self._writes(name), f"writes to bucket {bucket}")
         return self
+
+    @property
+    def filer_port(self) -> int:
+        """Where SeaweedFS takes files without S3."""
+        return self._ports["filer"]
 
     def kill(self) -> None:
         """End it as a power failure would."""
@@ -134,12 +141,12 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def s3_servers() -> Iterator[Callable[[Path], S3Server]]:
-    """Starts SeaweedFS servers that end with the block."""
+def s3_servers() -> Iterator[Callable[..., S3Server]]:
+    """Starts SeaweedFS servers that end with the block; options are those of S3Server."""
     started: list[S3Server] = []
 
-    def start(directory: Path) -> S3Server:
-        server = S3Server(directory)
+    def start(directory: Path, **options: Any) -> S3Server:
+        server = S3Server(directory, **options)
         started.append(server)
         return server.start()
 

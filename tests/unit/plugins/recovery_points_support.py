@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import hashlib
+import http.client
 import os
 import subprocess
+import urllib.parse
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.checksums_manifest import Manifest
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.checksums_model import FileSum
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.clock import to_iso
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_names import Place
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_seal import make_seal
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_store import PointStore
 
 from tests.unit.servers import S3Server
@@ -67,6 +77,7 @@ class Vault:
 
     def __post_init__(self) -> None:
         self.signing_key, self.public_key = make_key(self.directory)
+        self.client = self.server.client()
         self.stores = [self.server.store(f"points-{name}", name, prefix=f"{self.run}/") for name in ("east", "west")]
 
     def arguments(self, **more: Any) -> dict[str, Any]:
@@ -87,6 +98,41 @@ class Vault:
         given = {"state": "recorded", "id": identifier, "run": run, "proof": {"outcome": "passed"}}
         return self.arguments(**{**given, "signing_key": self.signing_key, **more})
 
+    def seal(
+        self,
+        ago: float = 0.0,
+        *,
+        numbers: tuple[int, ...] = (0, 1),
+        component: str | None = None,
+        facts: dict[str, Any] | None = None,
+        created_ago: float | None = None,
+        content: bytes = b"content",
+    ) -> str:
+        """Put a sealed point of one file into stores: begun `ago` seconds ago; return its identifier."""
+        begun = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=ago)
+        created = begun if created_ago is None else dt.datetime.now(dt.UTC) - dt.timedelta(seconds=created_ago)
+        digest = hashlib.sha256(content).hexdigest()
+        name = Place.of(self.service, component or self.component).point(
+            f"{begun.strftime('%Y%m%dT%H%M%SZ')}-{uuid.uuid4().hex[:8]}"
+        )
+        files = [FileSum("file", len(content), digest)]
+        seal = make_seal(name, Manifest(name.subject, facts or {}, files, "sha256", to_iso(created)), self.signing_key)
+        for number in numbers:
+            for rest, body in (
+                ("files/file", content), ("manifest.json.sig", seal.signature), ("manifest.json", seal.body)
+            ):  # fmt: skip
+                self.put(number, name.key(rest), body)
+        return name.id
+
+    def looking(self, **more: Any) -> dict[str, Any]:
+        """Options of recovery_point_info for the one component."""
+        component = {
+            "service": self.service, "component": self.component, "kind": "directory", "tier": 1,
+            "every_seconds": 900, "retention_days": 30, "minimum_points": 3, "copies": 2, "prove_every_seconds": 86400,
+        }  # fmt: skip
+        given = {"components": [component], "stores": self.stores, "public_keys": [self.public_key]}
+        return {**given, **more}
+
     def store(self, number: int = 0) -> PointStore:
         """One of the stores."""
         return PointStore(self.stores[number])
@@ -98,9 +144,18 @@ class Vault:
     def put(self, number: int, key: str, body: bytes) -> None:
         """Write over an object, as somebody who may."""
         options = self.stores[number]
-        self.server.client().put_object(Bucket=options["bucket"], Key=options["prefix"] + key, Body=body)
+        self.client.put_object(Bucket=options["bucket"], Key=options["prefix"] + key, Body=body)
+
+    def put_quickly(self, number: int, key: str, body: bytes) -> None:
+        """Write an object through SeaweedFS's own door, which takes a tenth of the time."""
+        options = self.stores[number]
+        connection = http.client.HTTPConnection(self.server.host, self.server.filer_port, timeout=60)
+        path = urllib.parse.quote(f"/buckets/{options['bucket']}/{options['prefix']}{key}")
+        with contextlib.closing(connection):
+            connection.request("PUT", path, body)
+            assert connection.getresponse().status < 300
 
     def remove(self, number: int, key: str) -> None:
         """Remove an object, as somebody who may."""
         options = self.stores[number]
-        self.server.client().delete_object(Bucket=options["bucket"], Key=options["prefix"] + key)
+        self.client.delete_object(Bucket=options["bucket"], Key=options["prefix"] + key)
