@@ -140,7 +140,7 @@ class Postgres:
             return WriteRefused(
                 failed("log in to", self.name, reason, "It is fenced, or its pg_hba.conf lacks a rule.")
             )
-        if any(words in reason for words in _REFUSES):
+        if not code and any(words in reason for words in _REFUSES):
             return WriteRefused(failed("connect to", self.name, reason, "Start it, or correct host and port."))
         if not code and any(words in reason for words in _NO_LOGIN):
             remedy = f"Correct the password of {user} in the passfile, the role, or the database."
