@@ -61,7 +61,7 @@ def run(params: Params, check_mode: bool) -> Result:
     directory = Path(params["directory"]).expanduser()
     if params["state"] == "present":
         recipients = Recipients(params["recipients"])
-        done = write(directory, itertools.chain.from_iterable(_live(params)), recipients, check_mode)
+        done = write(directory, itertools.chain.from_iterable(_live(params)), recipients, _EXAMINE, check_mode)
         return result_of_write(directory, done, recipients)
     if params["state"] == "proven":
         return result_of_proof(directory, _proven(directory, params))
@@ -70,7 +70,7 @@ def run(params: Params, check_mode: bool) -> Result:
 
 def result_of_write(directory: Path, done: Written, recipients: Recipients) -> Result:
     """Return the values of state present; nothing was decrypted, so nothing is proven."""
-    result = _result(directory, done.entries, recipients.names)
+    result = empty_result(directory, done.entries, recipients.names)
     before = sorted([*done.updated, *done.unchanged, *done.removed])
     after = sorted(entry.path for entry in done.entries)
     result.update(changed=done.changed, added=done.added, updated=done.updated, removed=done.removed)
@@ -88,7 +88,7 @@ def result_of_proof(directory: Path, proof: Proof) -> Result:
         index = Index.read(directory)
     except RecoveryError as error:
         proof.problems = proof.problems or [str(error)]
-    result = _result(directory, proof.entries, index.recipients if index else [])
+    result = empty_result(directory, proof.entries, index.recipients if index else [])
     result.update(outcome=proof.outcome, problems=proof.problems, unverified=proof.unverified)
     result["evidence"].update(outcome=proof.outcome, sound=len(proof.sound), problems=proof.problems)
     return result
@@ -188,8 +188,8 @@ def _restored(directory: Path, params: Params, check_mode: bool) -> Result:
         try:
             before[entry.path] = _restore(backup, entry, api, params, check_mode)
         except RecoveryError as error:
-            raise RecoveryError(str(error), **_restored_result(result, before)) from None
-    return _restored_result(result, before)
+            raise RecoveryError(str(error), **restored_result(result, before)) from None
+    return restored_result(result, before)
 
 
 def _restore(backup: Backup, entry: Entry, api: KubernetesApi | None, params: Params, check_mode: bool) -> str:
@@ -200,14 +200,15 @@ def _restore(backup: Backup, entry: Entry, api: KubernetesApi | None, params: Pa
     return of_kubernetes.restore(api, backup.item(entry), check_mode)
 
 
-def _restored_result(result: Result, before: dict[str, str]) -> Result:
+def restored_result(result: Result, before: dict[str, str]) -> Result:
+    """Return the values of state restored. `before` says by path what was there: absent, different or same."""
     added = [path for path, was in before.items() if was == "absent"]
     updated = [path for path, was in before.items() if was == "different"]
     diff = {"before": before, "after": dict.fromkeys(before, "same")}
     return {**result, "changed": bool(added or updated), "added": added, "updated": updated, "diff": diff}
 
 
-def _result(directory: Path, entries: list[Entry], recipients: list[str]) -> Result:
+def empty_result(directory: Path, entries: list[Entry], recipients: list[str]) -> Result:
     """Return every key of the result, with what holds where nothing was done."""
     return {
         "changed": False,

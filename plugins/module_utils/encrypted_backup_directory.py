@@ -45,11 +45,18 @@ class Written:
         return bool(self.added or self.updated or self.removed or self.index_written)
 
 
-def write(directory: Path, items: t.Iterable[Item], recipients: Recipients, check_mode: bool) -> Written:
+def write(
+    directory: Path, items: t.Iterable[Item], recipients: Recipients, kinds: t.Container[str], check_mode: bool
+) -> Written:
     """Make the directory hold exactly `items`, one in memory at a time. Raises RecoveryError.
 
-    An item whose version, facts and file are those of the index is left alone; other recipients rewrite all.
+    An item whose version, facts and file are those of the index is left alone; other recipients rewrite all. A
+    directory that holds items of other kinds than `kinds` is another backup's, and is refused.
     """
+    before = _index_before(directory)
+    if before and (others := sorted({entry.kind for entry in before.entries if entry.kind not in kinds})):
+        cause = f"it holds another backup, of {', '.join(others)}"
+        raise Refused(failed("write", f"the backup in {directory}", cause, "Name another directory."))
     if check_mode:
         return _write(directory, items, recipients, True)
     try:
