@@ -56,7 +56,7 @@ def isolated(rung: Rung, pool: Pool, home: str, databases: t.Sequence[str], expe
             settings = dict(session.rows(_VALUES, (list(_ASKED),)))
             rung.details["settings"] = {name: settings.get(name) for name in _SETTINGS}
             _check_settings(rung, settings)
-            _check_libraries(rung, settings.get("shared_preload_libraries"))
+            check_libraries(rung, settings.get("shared_preload_libraries"))
             _check_state(rung, session, settings, bool(expected.get("in_recovery")))
             _check_links(rung, session, settings)
             _check_workers(rung, session)
@@ -98,7 +98,8 @@ def _check_socket(rung: Rung, directory: str) -> None:
         rung.failed(f"its socket directory {directory} is open to others. Make it mode 0700.")
 
 
-def _check_libraries(rung: Rung, preloaded: str | None) -> None:
+def check_libraries(rung: Rung, preloaded: str | None) -> None:
+    """Name libraries that would run jobs of the source here."""
     if preloaded is None:
         rung.unverified("shared_preload_libraries may not be asked. Grant pg_read_all_settings.")
         return
