@@ -23,7 +23,7 @@ from .manifests_directory import Directory, changes, put_in_place, require_own, 
 from .manifests_entry import FAILED, Entry
 from .manifests_export import Export, Selection, Tell
 from .manifests_model import DEFAULT_KINDS, SECRET, Kind, in_order
-from .manifests_override import OVERRIDE_SPEC, override, sets_replicas
+from .manifests_override import OVERRIDE_SPEC, override
 from .manifests_report import Report
 from .manifests_rollout import Rollout
 
@@ -59,6 +59,8 @@ def run(params: Params, check_mode: bool) -> Result:
     try:
         act(params, api, directory, report, check_mode)
     except RecoveryError as error:
+        if not report.problems and not report.unverified and not isinstance(error, Refused):
+            report.unverified_of_files = [str(error)]
         error.facts.update(report.as_dict())
         raise
     result = report.as_dict()
@@ -140,15 +142,13 @@ def _applied(params: Params, api: KubernetesApi, directory: Path, report: Report
 
 def _checked(params: Params, api: KubernetesApi, directory: Path, report: Report, check_mode: bool) -> Checker:
     """Read, override and dry-run everything; the report has a verdict of each."""
-    overrides = params["overrides"]
     read = Directory(directory)
     report.problems_of_files = read.problems
     report.unverified_of_files = read.unverified
-    manifests = in_order(override(read.manifests, overrides))
+    manifests = in_order(override(read.manifests, params["overrides"]))
     report.entries = [Entry(one) for one in manifests]
-    scaled = {one.identity for one in manifests if sets_replicas(one.identity, overrides)}
     keep = params["existing_replicas"] == "kept"
-    checker = Checker(api, report.entries, force=params["force_conflicts"], keep=keep, scaled=scaled)
+    checker = Checker(api, report.entries, force=params["force_conflicts"], keep=keep)
     checker.check(params["check_references"])
     counts = Counter(entry.outcome for entry in report.entries)
     failures = f", {counts[FAILED]} failed" if counts[FAILED] else ""

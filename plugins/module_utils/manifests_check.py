@@ -26,16 +26,13 @@ TRIES = 5
 
 
 class Checker:
-    """Looks at all manifests of a task. `scaled` are objects whose replicas an override sets."""
+    """Looks at all manifests of a task. With `keep` workloads that are there keep the replicas that they have."""
 
-    def __init__(
-        self, api: KubernetesApi, entries: t.Sequence[Entry], *, force: bool, keep: bool, scaled: t.Container[Identity]
-    ) -> None:
+    def __init__(self, api: KubernetesApi, entries: t.Sequence[Entry], *, force: bool, keep: bool) -> None:
         self.api = api
         self.discovery = Discovery(api)
         self.force = force
         self._keep = keep
-        self._scaled = scaled
         self._entries = entries
         self._set = {entry.manifest.identity for entry in entries}
 
@@ -134,8 +131,8 @@ class Checker:
     def keeps(self, entry: Entry) -> bool:
         """Whether the object keeps the replicas that it has."""
         identity = entry.manifest.identity
-        scaled = str(identity.kind) in _SCALED and "replicas" in (entry.manifest.raw.get("spec") or {})
-        return self._keep and scaled and identity not in self._scaled
+        has = "replicas" in (entry.manifest.raw.get("spec") or {})
+        return self._keep and has and str(identity.kind) in _SCALED
 
     def _references(self) -> None:
         """A missing thing fails its workload, unless a custom resource among the manifests may stand for its maker."""

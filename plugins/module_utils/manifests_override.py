@@ -44,11 +44,6 @@ def override(manifests: t.Sequence[Manifest], overrides: t.Sequence[Json]) -> li
     return result
 
 
-def sets_replicas(identity: Identity, overrides: t.Sequence[Json]) -> bool:
-    """Whether some override says how many replicas an object has."""
-    return any(rule.get("replicas") is not None and _matches(rule, identity) for rule in overrides)
-
-
 def _matches(rule: Json, identity: Identity) -> bool:
     return (
         any(fnmatch.fnmatchcase(text, rule["kind"]) for text in (str(identity.kind), identity.kind.name))

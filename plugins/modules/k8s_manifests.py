@@ -130,7 +130,8 @@ options:
   existing_replicas:
     description:
       - Whether a workload that is there keeps the replicas it has, V(kept), or gets those of its manifest, V(applied).
-      - One that is made anew gets those of its manifest. An override's replicas always count.
+      - One that is made anew gets those of its manifest, or of its override. A scaler owns those of the others, as
+        M(terragon.disaster_recovery.k8s_workload), which can change them without a conflict.
     type: str
     choices: [kept, applied]
     default: kept

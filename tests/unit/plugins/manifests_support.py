@@ -258,9 +258,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes) -> tuple[int, t.Any]:
         to = http.client.HTTPConnection(self.server.behind.netloc, timeout=10)
-        kept = {
-            name: value for name, value in self.headers.items() if name in ("Authorization", "Content-Type", "Accept")
-        }
+        passed = ("authorization", "content-type", "accept")
+        kept = {name: value for name, value in self.headers.items() if name.lower() in passed}
         to.request(self.command, self.path, body or None, kept)
         answer = to.getresponse()
         try:
