@@ -104,13 +104,16 @@ def _measure(variants: dict[str, Callable[[], None]]) -> dict[str, Times]:
 
 def _table(times: dict[str, Times], size: int) -> None:
     print(f"{size / 10**9:.2f} GB, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"{'variant':14} {'wall s':>8} {'MB/s':>8} {'CPU s':>8} {'/ md5sum':>9} {'/ cat':>8} {'bar':>6}")
+    beside = f"{'/ md5sum':>9} {'bar':>6} {'/ cat':>7} {'CPU / md5sum':>13}"
+    print(f"{'variant':14} {'wall s':>8} {'MB/s':>8} {'CPU s':>8} {beside}")
     for name, mine in times.items():
         wall = statistics.median(mine.wall)
-        ratios = [_ratio(mine.wall, times[other].wall) for other in ("md5sum", "cat")]
-        bar = f"{BARS[name]:6.2f}" if name in BARS else ""
+        ours, floor = (_ratio(mine.wall, times[other].wall) for other in ("md5sum", "cat"))
+        bar = f"{BARS[name]:6.2f}" if name in BARS else " " * 6
         cells = f"{wall:8.2f} {size / wall / 10**6:8.0f} {statistics.median(mine.cpu):8.2f}"
-        print(f"{name:14} {cells} {ratios[0]:9.2f} {ratios[1]:8.2f} {bar}")
+        print(f"{name:14} {cells} {ours:9.2f} {bar} {floor:7.2f} {_ratio(mine.cpu, times['md5sum'].cpu):13.2f}")
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        print("The machine is busy: all cores are not ours, so the ratio of CPU says more than that of wall time.")
 
 
 def _ratio(mine: list[float], theirs: list[float]) -> float:
