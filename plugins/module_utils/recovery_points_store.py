@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import hashlib
 import threading
 import typing as t
@@ -101,7 +102,7 @@ class PointStore(ObjectStore):
         except ObjectMissing:
             return
 
-    @property
+    @functools.cached_property
     def is_versioned(self) -> bool:
         """Whether the bucket keeps, or kept, versions."""
         return bool(self._ask("read the versioning of", str(self), "get_bucket_versioning").get("Status"))

@@ -133,6 +133,14 @@ class Vault:
         given = {"components": [component], "stores": self.stores, "public_keys": [self.public_key]}
         return {**given, **more}
 
+    def pruning(self, **more: Any) -> dict[str, Any]:
+        """Options of recovery_point_prune for the one component."""
+        return {**self.looking(), **more}
+
+    def holding(self, identifier: str, **more: Any) -> dict[str, Any]:
+        """Options of state held."""
+        return self.arguments(**{"state": "held", "id": identifier, "reason": "INC-7", **more})
+
     def store(self, number: int = 0) -> PointStore:
         """One of the stores."""
         return PointStore(self.stores[number])
