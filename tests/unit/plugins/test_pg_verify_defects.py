@@ -161,8 +161,9 @@ IN_SQL = [
     Case("no canary", FRESHNESS, ("names no canary",), (), expected={"canaries": [], "pitr": []}, outcome="unverified"),
     Case("only one side of the target", FRESHNESS, ("no row after the target is named",), (), expected={
         "pitr": "one side"}, outcome="unverified"),
-    Case("no facts", COMPLETENESS, ("what the source had is not known",), (), expected={
-        "facts": None, "row_counts": "absolute"}, outcome="unverified"),
+    Case("wrong by itself, without facts", COMPLETENESS, (
+        "sequence public.by_hand_id_seq is behind", "never_checked is NOT VALID", "public.later is not populated"), (),
+        expected={"facts": None, "row_counts": "absolute"}),
     Case("owner of the database", COMPLETENESS, ("owner is postgres, the source had app",), (
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO postgres', current_database()); END $$",)),
     Case("too few rows", INVARIANTS, ("rows of orders: 50, expected 100 to 1000",), (

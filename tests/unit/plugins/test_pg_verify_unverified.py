@@ -135,6 +135,12 @@ def test_extensions_are_added_to_what_is_certainly_scratch(
     assert again["changed"] == (result["changed"] and check) and outcomes(again) == outcomes(result)
 
 
+def test_without_facts_nothing_tells_what_is_missing(corpus: Corpus, server: ScratchServer) -> None:
+    arguments = corpus.arguments(server, "empty", rungs=["completeness"])
+    result = run_action("pg_verify", {**arguments, "expectations": {}})
+    assert outcomes(result) == {"completeness": "unverified"} and "is not known" in result["unverified"][0]
+
+
 def test_facts_of_nobody_and_moments_that_are_none(corpus: Corpus, server: ScratchServer) -> None:
     expectations = {"facts": {"version": 7}, "as_of": "yesterday"}
     arguments = corpus.arguments(server, rungs=["completeness", "freshness"], expectations=expectations)
