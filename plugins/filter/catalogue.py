@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils import catalogue, catalogue_backups, catalogue_traffic, proofs
+from ..module_utils import catalogue, catalogue_backrest, catalogue_backups, catalogue_traffic, proofs
 from ..module_utils.errors import RecoveryError
 
 
@@ -44,5 +44,6 @@ class FilterModule:
             "service_backups": _filter(catalogue_backups.backups),
             "backup_stores": _filter(catalogue_backups.stores_of),
             "recovery_proof": _filter(proofs.proof),
+            "backup_repositories": _filter(catalogue_backrest.repositories),
             "backup_schedule": _filter(catalogue_backups.schedule),
         }
