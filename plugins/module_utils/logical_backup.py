@@ -106,7 +106,7 @@ class _Backup:
         )
         snapshot = self.source.open_snapshot(server)
         dumper.dump_globals(self.destination.globals)
-        facts = facts_of(self.source, server, snapshot, tools, compression)
+        facts = facts_of(self.source, server, snapshot, tools, compression, self.params["timeout"])
         progress = Progress(self.destination.dump, server.tables, self._note, self.jobs > 1)
         with Wait("dump") as wait:
             dumper.dump(self.destination.dump, snapshot.name, progress)

@@ -11,15 +11,50 @@ import json
 import typing as t
 from pathlib import Path
 
+from .clock import Deadline
 from .errors import RecoveryError, failed
 from .logical_source import Server, Snapshot, Source
 from .logical_tools import Tools
+from .verify_facts import CHEAP, cluster_facts, database_facts
+from .verify_session import Limits, Session
 
 VERSION = 1
 
 
-def facts_of(source: Source, server: Server, snapshot: Snapshot, tools: Tools, compression: str) -> dict[str, t.Any]:
-    """Return the content of facts.json. The snapshot's transaction has to be open."""
+class _InSnapshot(Session):
+    """A session that sees what the dump sees."""
+
+    def __init__(self, options: t.Mapping[str, t.Any], database: str, limits: Limits, snapshot: str) -> None:
+        super().__init__(options, database, limits)
+        self.rows("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        self.rows("SET TRANSACTION SNAPSHOT '" + snapshot.replace("'", "''") + "'")
+
+
+def _captured(source: Source, snapshot: Snapshot, timeout: float) -> dict[str, t.Any]:
+    """Return what a restore is compared with. A role that may not see all of it still gets its backup, and is told."""
+    database = str(source.options.get("database") or "postgres")
+    limits = Limits(statement=timeout, lock=60.0, deadline=Deadline(timeout))
+
+    def connect(name: str) -> Session:
+        return _InSnapshot(source.options, name, limits, snapshot.name)
+
+    try:
+        with connect(database) as session:
+            found = cluster_facts(session)
+        found["databases"] = {database: database_facts(connect, database, CHEAP)}
+    except RecoveryError as error:
+        return {"cluster": None, "cluster_missing": str(error)}
+    return {"cluster": found, "cluster_missing": None}
+
+
+def facts_of(
+    source: Source, server: Server, snapshot: Snapshot, tools: Tools, compression: str, timeout: float
+) -> dict[str, t.Any]:
+    """Return the content of facts.json. The snapshot's transaction has to be open.
+
+    `cluster` is what pg_verify compares a restored cluster with; null, with the reason in `cluster_missing`, where the
+    role may not see all of it or `timeout` seconds were too few.
+    """
     return {
         "version": VERSION,
         "database": source.options.get("database") or "postgres",
@@ -30,6 +65,7 @@ def facts_of(source: Source, server: Server, snapshot: Snapshot, tools: Tools, c
         "lsn": snapshot.lsn,
         "moment": snapshot.moment,
         "snapshot_at": snapshot.taken_at,
+        **_captured(source, snapshot, timeout),
     }
 
 

@@ -133,6 +133,8 @@ _ENTRY = re.compile(r"pg_restore: from TOC entry \d+; \d+ \d+ (.+)$")
 _ERROR = re.compile(r"(?:pg_restore|psql)(?:[:\d]*|:[^ ]*:\d+): (?:error|fatal): (.*)$", re.I)
 _SERVER_ERROR = re.compile(r"^(?:psql:[^ ]*:\d+: )?(?:ERROR|FATAL|PANIC):\s+(.*)$")
 _IGNORED = re.compile(r"errors ignored on restore: (\d+)")
+#: a setting of the session that a server before 17 does not know
+_HARMLESS = re.compile(r"Command was: SET transaction_timeout = 0;$")
 _MORE = re.compile(r"^(?:DETAIL|CONTEXT|HINT):\s+(.*)$")
 
 
@@ -141,11 +143,13 @@ class Reader:
 
     def __init__(self, problems: Problems, on_note: t.Callable[[str], None] = lambda line: None) -> None:
         self.problems = problems
-        self.ignored = 0
+        self.ignored = 0  # errors that pg_restore itself counted
+        self.harmless = 0
         self._note = on_note
         self._entry = ""
         self._message: list[str] = []
         self._about = ""
+        self._connected = False
 
     def line(self, text: str) -> None:
         """Take one line."""
@@ -163,17 +167,26 @@ class Reader:
             self.ignored += int(ignored[1]) if ignored else 0
             if text.startswith("pg_restore: processing data for table "):
                 self._data(text)
+            self._connected = self._connected or text.startswith("pg_restore: connecting to")
             self._note(text)
+        elif self._message and _HARMLESS.match(text):
+            self._message, self.harmless = [], self.harmless + 1
         elif self._message and len(self._message) < 4 and _MORE.match(text):
             self._message.append(text)
 
     def _data(self, text: str) -> None:
         self._about = text.removeprefix("pg_restore: processing data for table ").strip('"')
 
+    def _classified(self, message: str) -> Problem:
+        found = Problem.of(self._about or "the dump", message)
+        if not self._connected and found.kind in ("damaged_file", "missing_file"):
+            return Problem("damaged_toc", found.object, message, _COPY)  # it is read before anybody is asked
+        return found
+
     def end(self) -> None:
         """No more lines belong to the last message."""
         if self._message:
             message = re.sub(r"^could not execute query: (ERROR|FATAL):\s+", "", " ".join(self._message))
             if message != "a worker process died unexpectedly" or not self.problems:
-                self.problems.add(Problem.of(self._about or "the dump", message))
+                self.problems.add(self._classified(message))
         self._message = []

@@ -17,6 +17,7 @@ from .logical_archive import Archive, is_complete_plain, recognise
 from .logical_globals import restore_globals
 from .logical_messages import Problem, Problems, Reader, outcome_of
 from .logical_process import Tell, run_program, silent
+from .logical_rows import row_problems
 from .logical_tools import Tools, client_environment, connection_arguments, find_tools
 from .sql import Postgres
 
@@ -34,7 +35,7 @@ class Restore:
 
     `options` reach the target as a superuser. With `create` the dump's own database is created with all its
     properties, else its objects go into `options.database`. `tablespaces` is where the target's tablespaces go; None:
-    where they were.
+    where they were. `facts` are those of the backup: its rows are counted again.
     """
 
     dump: Path
@@ -43,6 +44,7 @@ class Restore:
     create: bool = True
     globals: Path | None = None
     tablespaces: Path | None = None
+    facts: t.Mapping[str, t.Any] = field(default_factory=dict)
     analyze: bool = False
     bin_directory: str | None = None
     timeout: float = 21600.0
@@ -138,17 +140,13 @@ class _Run:
         argv = self._psql(tools) if archive.format == "plain" else self._pg_restore(tools)
         env = client_environment(self.what.options)
         # what the restored database or role sets for its sessions must not end the restore
-        env["PGOPTIONS"] += (
-            " -c default_transaction_read_only=off -c transaction_timeout=0"
-            if tools.major >= 17
-            else (" -c default_transaction_read_only=off")
-        )
+        env["PGOPTIONS"] += " -c default_transaction_read_only=off"
         status = run_program(argv, env, self.what.timeout, reader.line, self._tick)
         reader.end()
         if archive.format == "plain" and not is_complete_plain(self.what.dump):
             cause = "its last line, 'PostgreSQL database dump complete', is missing: it was cut"
             self.problems.add(Problem("cut_dump", self.name, cause, _CUT))
-        if status != 0 and not self.problems:
+        if status != 0 and not self.problems and not (reader.harmless and reader.ignored):
             cause = f"{argv[0]} ended with status {status} and said nothing that is known"
             self.problems.add(Problem("other", self.name, cause, "Run it by hand and read what it says."))
 
@@ -190,6 +188,10 @@ class _Run:
                 if self.what.analyze:
                     server.rows("ANALYZE", timeout=self.what.timeout)
             self.result.bytes = self._size()
+            for problem in row_problems(
+                self.what.facts, self.what.options, str(self.result.database), self.what.timeout
+            ):
+                self.problems.add(problem)
         except RecoveryError as error:
             remedy = "See the problems before it."
             self.problems.add(Problem("no_database", str(self.result.database), str(error), remedy))

@@ -7,6 +7,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import subprocess
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .clock import wait_until
-from .errors import RecoveryError, Refused, Unreachable, failed
+from .errors import RecoveryError, Refused, TimedOut, Unreachable, failed
 from .guard_postmaster import Postmaster
 from .logical_process import Tell, run_program
 from .logical_tools import Tools
@@ -27,6 +28,8 @@ from .sql import Postgres, WriteRefused
 
 #: bytes that the path of a Unix socket may have
 _SOCKET_BYTES = 107
+#: how long a server that no longer answers may take to be gone
+_ENDING_SECONDS = 5.0
 _HBA = "# Only who may enter the socket's directory: the owner of this server, and root. No replication.\n"
 
 
@@ -156,6 +159,17 @@ class ScratchServer:
             return True
 
         wait_until(answers, self.timeout, f"the scratch PostgreSQL in {self.scratch.path} to answer", interval=0.1)
+
+    @contextlib.contextmanager
+    def explaining(self) -> t.Iterator[None]:
+        """Let an error of a server that has ended be the reason that its log names."""
+        try:
+            yield
+        except (Unreachable, WriteRefused):
+            with contextlib.suppress(TimedOut):
+                wait_until(lambda: not self.running, _ENDING_SECONDS, "the server's end")
+                raise self.log.explained(self.scratch.path) from None
+            raise
 
     def ask(self) -> dict[str, str]:
         """Return what the server says of its isolation. When it is not isolated, it is stopped: RecoveryError."""

