@@ -68,23 +68,25 @@ class Prefix(ObjectStore):
         stopping: threading.Event,
     ) -> FileSum:
         """Return the sum of one object. Raises BadFile, and Unreachable once the store gives nothing any more."""
-        for attempt in range(_ATTEMPTS):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 found = self._read(entry.path, algorithm, version_id, counted, stopping)
             except ObjectMissing as error:
                 cause = f"there is no such {'version' if version_id else 'object'} any more"
                 raise BadFile(entry.path, VANISHED, cause, "Run again, or look who removed it.") from error
             except Unreachable as error:
-                trouble = error
-                stopping.wait(0.2 * 2**attempt)
-                continue
+                if attempt < _ATTEMPTS:
+                    stopping.wait(0.2 * 2**attempt)
+                    continue
+                if self._answered(False):
+                    raise
+                raise BadFile(entry.path, UNREADABLE, f"{str(error).rstrip('.')} ({attempt} attempts)") from error
             except RecoveryError as error:
                 raise BadFile(entry.path, UNREADABLE, str(error)) from error
             self._answered(True)
             return found
-        if self._answered(False):
-            raise trouble
-        raise BadFile(entry.path, UNREADABLE, f"{trouble}".rstrip(".") + f" ({_ATTEMPTS} attempts)") from trouble
 
     def _take(self, item: t.Mapping[str, t.Any], found: Listing) -> None:
         path, size = item["Key"][len(self.prefix) :], item["Size"]

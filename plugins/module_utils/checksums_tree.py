@@ -17,7 +17,7 @@ from .checksums_model import LINK, SPECIAL, UNREADABLE, VANISHED, BadFile
 from .checksums_paths import to_bytes, to_text, written
 from .errors import Refused, failed
 
-Stamp = tuple[str | int, ...]
+Stamp = tuple[t.Any, ...]
 
 _SPECIAL = {
     stat.S_IFSOCK: "a socket",
