@@ -22,6 +22,8 @@ except ImportError:  # require() names the missing library
 
 #: Text that some reader takes for a number, a boolean or nothing: YAML 1.1 and 1.2 and Go's reader differ over it.
 _DOUBTFUL = re.compile(r"[-+.]?[0-9]|[-+]?\.(inf|nan)$|(y|n|yes|no|on|off|true|false|null|~)$", re.IGNORECASE)
+#: Line ends and marks that readers take for their own unless they are written as escapes.
+_ESCAPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _WIDTH = 1_000_000  # no folding: a long line stays one line
 
 
@@ -80,7 +82,11 @@ def _dumper() -> t.Any:
             return True
 
     def text(dumper: t.Any, value: str) -> t.Any:
-        style = "|" if "\n" in value else '"' if _DOUBTFUL.match(value) else None
+        style = None
+        if "\n" in value and not _ESCAPED.search(value):
+            style = "|"
+        elif _ESCAPED.search(value) or _DOUBTFUL.match(value):
+            style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
