@@ -25,15 +25,19 @@ _HAS_UNIQUE = "SELECT to_regprocedure(%s) IS NOT NULL"
 
 # An entry of a leaf page has to point at a line that its table's page has, used or not. Its first entry is the
 # page's upper bound, unless it is the rightmost one. What is marked dead is about to go.
-_DANGLING = """
-WITH claimed AS MATERIALIZED (
-  SELECT (place::text::point)[0]::int8 AS block, max((place::text::point)[1]::int4) AS line
-  FROM generate_series(%(first)s::int8, %(last)s::int8) AS page,
-       LATERAL {schema}.bt_page_stats(%(index)s, page) AS stats,
-       LATERAL {schema}.bt_page_items(%(index)s, page) AS item, unnest(coalesce(item.tids, ARRAY[item.htid])) AS place
-  WHERE stats.type IN ('l', 'r') AND stats.btpo_level = 0 AND (stats.btpo_next = 0 OR item.itemoffset > 1)
-    AND NOT item.dead
-  GROUP BY 1)
+_ENTRIES = """
+FROM generate_series(%(first)s::int8, %(last)s::int8) AS page,
+     LATERAL {schema}.bt_page_stats(%(index)s, page) AS stats,
+     LATERAL {schema}.bt_page_items(%(index)s, page) AS item, unnest(coalesce(item.tids, ARRAY[item.htid])) AS place
+WHERE stats.type IN ('l', 'r') AND stats.btpo_level = 0 AND (stats.btpo_next = 0 OR item.itemoffset > 1)
+  AND NOT item.dead
+"""
+#: to take each entry's place apart costs most: where all pages have lines only the last place matters
+_LAST = "SELECT max(place)::text, pg_relation_size(%(table)s::regclass) / %(size)s" + _ENTRIES
+_CLAIMED = "SELECT (place::text::point)[0]::int8 AS block, max((place::text::point)[1]::int4) AS line"
+_DANGLING = (
+    f"WITH claimed AS MATERIALIZED ({_CLAIMED} {_ENTRIES} GROUP BY 1)"
+    + """
 SELECT block, line FROM claimed
 WHERE CASE WHEN block >= pg_relation_size(%(table)s::regclass) / %(size)s THEN true
       ELSE line > (SELECT greatest(0, (lower - 24) / 4)
@@ -41,6 +45,7 @@ WHERE CASE WHEN block >= pg_relation_size(%(table)s::regclass) / %(size)s THEN t
       END
 ORDER BY 1 LIMIT 10
 """
+)
 
 
 class Index:
@@ -88,6 +93,8 @@ class Index:
         blocks = self._index.sizes["main"] // self._block
         for first in range(1, blocks, CHUNK):
             last = min(first + CHUNK, blocks) - 1
+            if not self._may_dangle(session, first, last):
+                continue
             found = self._dangling(session, first, last)
             found = found and [one for one in self._dangling(session, first, last) if one in found]
             for block, line in found:
@@ -96,9 +103,17 @@ class Index:
                     f"which index {self._index.name} points at"
                 )
 
-    def _dangling(self, session: Session, first: int, last: int) -> list[tuple[int, int]]:
-        query = _DANGLING.format(schema=literally(self._schemas["pageinspect"]))
+    def _may_dangle(self, session: Session, first: int, last: int) -> bool:
+        if self._table.has_empty_pages:
+            return True
+        place, blocks = self._rows(session, _LAST, first, last)[0]
+        return place is not None and int(place.strip("(").split(",")[0]) >= blocks
+
+    def _dangling(self, session: Session, first: int, last: int) -> list[tuple[t.Any, ...]]:
+        return self._rows(session, _DANGLING, first, last)
+
+    def _rows(self, session: Session, query: str, first: int, last: int) -> list[tuple[t.Any, ...]]:
         values = {
             "first": first, "last": last, "index": self._index.name, "table": self._table.name, "size": self._block,
         }  # fmt: skip
-        return [(block, line) for block, line in session.rows(query, t.cast(t.Any, values))]
+        return session.rows(query.format(schema=literally(self._schemas["pageinspect"])), t.cast(t.Any, values))

@@ -27,6 +27,12 @@ _INVALID = re.compile(r"invalid page in block (\d+) of relation|could not read b
 _READ = """
 SELECT count({schema}.get_raw_page(%s, %s, block)) FROM generate_series(%s::int8, %s::int8) AS block
 """
+#: reads the same, and counts pages that have no line
+_READ_LINES = """
+SELECT count(*)
+FROM generate_series(%s::int8, %s::int8) AS block, {schema}.page_header({schema}.get_raw_page(%s, block))
+WHERE lower <= 24
+"""
 _EMPTY = """
 SELECT block FROM generate_series(%s::int8, %s::int8) AS block, {schema}.page_header({schema}.get_raw_page(%s, block))
 WHERE upper = 0 LIMIT 20
@@ -69,7 +75,7 @@ class Pages:
         """Read on behind each damaged page, so that every one of them is named."""
         while first <= last:
             try:
-                session.rows(_READ.format(schema=literally(self._schema)), (self._relation.name, fork, first, last))
+                self._ask(session, fork, first, last)
                 return
             except SqlFailed as error:
                 found = _INVALID.search(str(error))
@@ -80,6 +86,13 @@ class Pages:
                 if self._named >= MOST or not first <= block <= last:
                     return
                 first = block + 1
+
+    def _ask(self, session: Session, fork: str, first: int, last: int) -> None:
+        schema, name = literally(self._schema), self._relation.name
+        if fork != "main" or not self._relation.is_heap:
+            session.rows(_READ.format(schema=schema), (name, fork, first, last))
+        elif session.row(_READ_LINES.format(schema=schema), (first, last, name))[0]:
+            self._relation.has_empty_pages = True
 
     def _damaged(self, fork: str, block: int, error: SqlFailed) -> None:
         self._relation.damaged = True

@@ -8,7 +8,7 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .errors import RecoveryError
 from .verify_extensions import Extensions
@@ -77,7 +77,9 @@ class Relation:
     #: a valid B-tree index over all rows of a table: it knows where each of them has to be
     witness: bool = False
     witnessed: bool = False
-    damaged: bool = field(default=False, compare=False)
+    damaged: bool = False
+    #: some of its pages have no line: they were vacuumed, never used, or lost
+    has_empty_pages: bool = False
 
     @classmethod
     def of(cls, row: t.Sequence[t.Any]) -> Relation:

@@ -184,7 +184,9 @@ IN_SQL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "both"), zip(IN_SQL, itertools.cycle(["main", "action"])), indirect=["both"], ids=str)
+@pytest.mark.parametrize(
+    ("case", "both"), list(zip(IN_SQL, itertools.cycle(["main", "action"]))), indirect=["both"], ids=str
+)
 def test_defect_of_a_database(case: Case, both: BothWays, corpus: Corpus, running: ScratchServer) -> None:
     database = f"case_{IN_SQL.index(case)}"
     running.sql_in("postgres", f"CREATE DATABASE {database} TEMPLATE shop OWNER app STRATEGY file_copy")
