@@ -42,10 +42,13 @@ def _from_world(lab: Lab, region: str) -> Iterator[dict[str, Any]]:
     ports |= {service.name: lab.port("loadbalancer") for service in lab.services}
     for kind, port in ports.items():
         yield _route(kind, WORLD, "in", (lab.address(kind, region), port), (lab.inner(kind, region), port))
+    for port in _store_tls(lab, region):
+        listen, forward = (lab.address("store", region), port), (lab.inner("store", region), port)
+        yield _route("store, TLS", WORLD, "in", listen, forward)
 
 
 def _from_other_region(lab: Lab, region: str) -> Iterator[dict[str, Any]]:
-    for kind, port in _shared_by_regions(lab, region).items():
+    for kind, port in _shared_by_regions(lab, region):
         listen, forward = (lab.entry(kind, region), port), (lab.inner(kind, region), port)
         yield _route(f"{kind} for {other(region)}", other(region), "in", listen, forward)
 
@@ -54,14 +57,20 @@ def _outward(lab: Lab, region: str) -> Iterator[dict[str, Any]]:
     port = lab.stores(None)["s3"]
     yield _route(WITNESS, WITNESS, "out", (lab.outbound(WITNESS, region), port), (lab.address(WITNESS), port))
     there = other(region)
-    for kind, port in _shared_by_regions(lab, there).items():
+    for kind, port in _shared_by_regions(lab, there):
         listen, forward = (lab.outbound(kind, region), port), (lab.entry(kind, there), port)
         yield _route(f"{kind} of {there}", there, "out", listen, forward)
 
 
-def _shared_by_regions(lab: Lab, region: str) -> dict[str, int]:
-    """What a region lets the other one use, with its port."""
-    return {"postgres": lab.port("postgres"), "store": lab.stores(region)["s3"]}
+def _shared_by_regions(lab: Lab, region: str) -> list[tuple[str, int]]:
+    """What a region lets the other one use, with its ports."""
+    stores = [("store", port) for port in (lab.stores(region)["s3"], *_store_tls(lab, region))]
+    return [("postgres", lab.port("postgres")), *stores]
+
+
+def _store_tls(lab: Lab, region: str) -> list[int]:
+    """The store's port for TLS, where the lab has backups."""
+    return [lab.stores(region)["s3.https"]] if lab.backups else []
 
 
 def _route(name: str, peer: str, opens: str, listen: tuple[str, int], forward: tuple[str, int]) -> dict[str, Any]:

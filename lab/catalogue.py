@@ -19,6 +19,8 @@ MODEL_VERSION = "1.0.0"
 LEASE_BUCKET = "dr-leases"
 LEDGER_BUCKET = "dr-ledger"
 SWITCH_BUCKET = "dr-switch"
+#: recovery points, and pgBackRest's repository
+BACKUP_BUCKET, REPOSITORY_BUCKET = "dr-backups", "dr-pgbackrest"
 CONTAINER_PORT = 8000
 
 

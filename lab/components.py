@@ -13,6 +13,7 @@ from pathlib import Path
 from lab import conditions
 from lab.account import credentials
 from lab.catalogue import REGION_KINDS, REGIONS, SHARED_KINDS
+from lab.certificates import certificate, key
 from lab.errors import LabError
 from lab.layout import REPOSITORY, Lab, write_json
 from lab.processes import ProcessId, family, launch, terminate, wait_for_end
@@ -20,6 +21,8 @@ from lab.processes import ProcessId, family, launch, terminate, wait_for_end
 GUARD_MODULE = "ansible_collections.terragon.disaster_recovery.plugins.module_utils.guard"
 #: every process of a lab, and all that it starts, carries the lab's id under this name
 MARK = "DR_LAB_ID"
+#: what a region's servers start carries the region, too: pgBackRest pushes WAL from a session of its own
+REGION_MARK = "DR_LAB_REGION"
 STOP_GRACE_SECONDS = 5.0
 KUBERNETES_CLIENTS = {"node", "loadbalancer"}
 #: PostgreSQL's clean end that does not wait for clients; SeaweedFS would take six seconds, and nobody needs its files
@@ -107,12 +110,17 @@ def start(lab: Lab, component: Component) -> ProcessId:
         process = launch(
             argv_of(lab, component),
             cwd=REPOSITORY if component.kind != "postgres" else Path("/"),
-            env=environment(lab, component.kind) | conditions.clock(lab, component.kind, component.region),
+            env=environment(lab, component.kind) | _region_mark(lab, component) | _clock(lab, component),
             log=lab.log(component.kind, component.region),
             account=credentials(lab.account) if component.kind == "postgres" else None,
         )
     write_json(_record(lab, component), {**process.to_json(), "component": str(component)}, 0o644)
     return process
+
+
+def region_mark(lab: Lab, region: str) -> str:
+    """The value of REGION_MARK."""
+    return f"{lab.id}/{region}"
 
 
 def process_of(lab: Lab, component: Component) -> ProcessId | None:
@@ -189,10 +197,24 @@ def _store_argv(lab: Lab, component: Component) -> list[str]:
     argv += [f"-s3.config={lab.config(component.kind, component.region)}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     argv += ["-master.peers=none", "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=100"]
     argv += ["-volume.preStopSeconds=0", "-volume.minFreeSpace=1MiB", "-filer.saveToFilerLimit=65536"]
+    with_tls = lab.backups and region is not None
+    if with_tls:
+        argv += [f"-s3.cert.file={certificate(lab.certificates, str(region))}"]
+        argv += [f"-s3.key.file={key(lab.certificates, str(region))}"]
     argv += [
-        f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}" for name, port in ports.items()
+        f"-{name.replace('.', '.port.') if '.' in name else name + '.port'}={port}"
+        for name, port in ports.items()
+        if with_tls or name != "s3.https"
     ]
     return argv
+
+
+def _region_mark(lab: Lab, component: Component) -> dict[str, str]:
+    return {REGION_MARK: region_mark(lab, component.region)} if component.region else {}
+
+
+def _clock(lab: Lab, component: Component) -> dict[str, str]:
+    return conditions.clock(lab, component.kind, component.region)
 
 
 def _record(lab: Lab, component: Component) -> Path:

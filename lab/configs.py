@@ -8,11 +8,13 @@ from typing import Any
 from lab import recovery
 from lab.border_routes import border_config
 from lab.catalogue import (
+    BACKUP_BUCKET,
     CONTAINER_PORT,
     LEASE_BUCKET,
     LEDGER_BUCKET,
     MODEL_BUCKET,
     REGIONS,
+    REPOSITORY_BUCKET,
     SWITCH_BUCKET,
     ZONE,
 )
@@ -160,9 +162,13 @@ def _region(lab: Lab, keys: Keys, region: str) -> dict[str, dict[str, Any]]:
     contexts = {"context": lab.context(region)}
     models = actions_on(MODEL_BUCKET, "Read", "List")
     operators = _LEASES + actions_on(MODEL_BUCKET, "Read", "Write", "List", "Tagging")
+    identities = {"store": ["Admin"], "orchestrator": operators, "guard": _LEASES, region: models}
+    if lab.backups:
+        operators += actions_on(BACKUP_BUCKET, "Read", "Write", "List", "Tagging")
+        identities["backup"] = actions_on(REPOSITORY_BUCKET, "Read", "Write", "List", "Tagging")
     configs: dict[str, dict[str, Any]] = {
         "border": border_config(lab, region),
-        "store": _identities(keys, {"store": ["Admin"], "orchestrator": operators, "guard": _LEASES, region: models}),
+        "store": _identities(keys, identities),
         "registry": {
             "host": lab.inner("registry", region),
             "port": lab.port("registry"),

@@ -13,9 +13,9 @@ from lab.catalogue import REGIONS, SERVICES, Service
 from lab.layout import Lab, write_json, write_text
 
 #: database roles; `postgres` is the superuser, and owners of the services' databases come from the catalogue
-ROLES = ("postgres", "replicator", "dr_guard", "dr_operator", "dr_observer")
+ROLES = ("postgres", "replicator", "dr_guard", "dr_operator", "dr_observer", "dr_backup")
 #: AWS profiles: who may do what is in lab/configs.py
-PROFILES = ("orchestrator", "guard", "witness", "store", *REGIONS)
+PROFILES = ("orchestrator", "guard", "witness", "store", "backup", *REGIONS)
 #: who may talk to a region's Kubernetes API
 KUBERNETES_USERS = {
     "orchestrator": ("orchestrator", ["system:masters"]),
@@ -40,6 +40,8 @@ class Keys:
     aws: dict[str, AccessKey]
     #: region, then user of the API
     tokens: dict[str, dict[str, str]]
+    #: what the physical backups are encrypted with
+    cipher_pass: str = ""
 
     def __repr__(self) -> str:
         return "Keys(...)"
@@ -52,6 +54,7 @@ class Keys:
             database={role: secrets.token_urlsafe(24) for role in roles},
             aws={profile: AccessKey(_access_key_id(), secrets.token_urlsafe(30)) for profile in PROFILES},
             tokens={region: {user: secrets.token_urlsafe(24) for user in KUBERNETES_USERS} for region in REGIONS},
+            cipher_pass=secrets.token_urlsafe(48),
         )
 
     @classmethod
@@ -59,7 +62,7 @@ class Keys:
         """The secrets of a lab that was started."""
         data = json.loads((lab.private / "keys.json").read_text())
         keys = {profile: AccessKey(**key) for profile, key in data["aws"].items()}
-        return cls(data["database"], keys, data["tokens"])
+        return cls(data["database"], keys, data["tokens"], data.get("cipher_pass", ""))
 
     def save(self, lab: Lab) -> None:
         """Write them in every form that a program wants: own, libpq's, AWS's, kubectl's."""

@@ -43,6 +43,8 @@ class Lab:
     faults: dict[str, list[str]] = field(default_factory=dict)
     #: how its services' traffic is shifted: records, routing_controls or switch
     traffic: str = "records"
+    #: whether it archives and takes backups
+    backups: bool = False
     #: how many services it has
     service_count: int = len(SERVICES)
     #: True once start has ended well
@@ -126,6 +128,10 @@ class Lab:
         address = self.reach("witness" if region is None else "store", region, seen_from)
         return f"http://{address}:{self.stores(region)['s3']}"
 
+    def store_tls_url(self, region: str, seen_from: str | None = None) -> str:
+        """The same store where it speaks TLS, as pgBackRest has it; a lab without backups has none."""
+        return f"https://{self.reach('store', region, seen_from)}:{self.stores(region)['s3.https']}"
+
     @property
     def aws_url(self) -> str:
         """Where Route 53 is."""
@@ -187,6 +193,10 @@ class Lab:
         """PostgreSQL's data directory."""
         return self.data / region / "postgres"
 
+    def backup_directory(self, region: str) -> Path:
+        """What pgBackRest has in a region: configuration, secrets, locks, logs. PostgreSQL's user owns it."""
+        return self.data / region / "backup"
+
     def kubeconfig(self, region: str) -> Path:
         """The kubeconfig of the orchestrator for a region."""
         given = self.kubeconfigs.get(region)
@@ -195,6 +205,11 @@ class Lab:
     def context(self, region: str) -> str:
         """The context of that kubeconfig; ours is named after the region."""
         return self.contexts.get(region, region)
+
+    @property
+    def certificates(self) -> Path:
+        """Certificates and keys of the stores, with that of the authority which vouches for them."""
+        return self.private / "tls"
 
     @property
     def scratch(self) -> Path:

@@ -16,7 +16,7 @@ from lab.listening import listening_addresses
 #: 127.20.0.0/16 to 127.79.0.0/16; tests take theirs above
 SUBNETS = range(20, 80)
 #: SeaweedFS also listens on 127.0.0.1 and names sockets in /tmp by port alone: each lab has a block of its own
-STORE_PORTS = ("master", "volume", "filer", "s3", "master.grpc", "volume.grpc", "filer.grpc", "s3.grpc")
+STORE_PORTS = ("master", "volume", "filer", "s3", "master.grpc", "volume.grpc", "filer.grpc", "s3.grpc", "s3.https")
 STORE_PORT_BASE = 20000
 STORE_BLOCK = 32
 

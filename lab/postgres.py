@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
+from lab import backups
 from lab.account import credentials, give
 from lab.components import Component, check_alive, environment, process_of, start
 from lab.configs import postgres_options
@@ -26,6 +27,7 @@ SCHEMA = REPOSITORY / "lab" / "service" / "schema.sql"
 OBSERVER_SCHEMA = REPOSITORY / "lab" / "observer" / "schema.sql"
 #: what the operator and the guard need, shipped with the collection
 GUARD_SCHEMA = REPOSITORY / "roles" / "lease_guard" / "files" / "schema.sql"
+BACKUP_SCHEMA = REPOSITORY / "roles" / "postgresql_backup" / "files" / "schema.sql"
 SETTINGS_FILE = "lab.conf"
 #: how many sessions PostgreSQL takes: those of the lab and the operator, and those of the services' pods and checks
 CONNECTIONS, CONNECTIONS_OF_A_SERVICE = 60, 20
@@ -126,6 +128,7 @@ def provision(lab: Lab, keys: Keys, region: str) -> None:
                 _create_role(cursor, role, keys.database[role])
         cursor.execute("ALTER ROLE replicator REPLICATION")
         cursor.execute(GUARD_SCHEMA.read_text())
+        cursor.execute(BACKUP_SCHEMA.read_text())
         # to be rebuilt as a standby, and to save before what only the old primary has
         cursor.execute("GRANT dr_rewind, pg_read_all_data TO replicator")
         cursor.execute(OBSERVER_SCHEMA.read_text())
@@ -213,6 +216,7 @@ def _write_settings(lab: Lab, region: str, more: str = "") -> None:
         region=region,
         connections=CONNECTIONS + len(lab.services) * CONNECTIONS_OF_A_SERVICE,
     )
+    text += backups.settings(lab, region) if lab.backups else ""
     _write(lab, lab.postgres_data(region) / SETTINGS_FILE, text + more)
 
 

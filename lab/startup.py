@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lab import configs, recovery, shutdown
+from lab import backups, configs, recovery, shutdown
 from lab.account import choose_account, data_directory, find_postgres
 from lab.catalogue import REGIONS, SERVICES, count_from
 from lab.components import Component, all_components, is_fenced, process_of, start
@@ -78,7 +78,8 @@ def start_lab(directory: Path, kubeconfigs: dict[str, str]) -> None:
             )
             shutdown.stop_lab(lab)
         contexts = _contexts(kubeconfigs)
-        lab = create(directory, kubeconfigs, contexts, recovery.method_from(os.environ), count_from(os.environ))
+        method, count = recovery.method_from(os.environ), count_from(os.environ)
+        lab = create(directory, kubeconfigs, contexts, method, count, backups.wanted(os.environ))
         report(f"lab in {directory}, network {lab.network}")
         try:
             _bring_up(lab, report)
@@ -123,6 +124,7 @@ def create(
     contexts: dict[str, str],
     traffic: str = "records",
     services: int = len(SERVICES),
+    with_backups: bool = False,
 ) -> Lab:
     """Choose network, ports and user, make secrets, write configurations: a lab with nothing running yet."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -143,14 +145,19 @@ def create(
             account=account,
             ports={},
             traffic=traffic,
+            backups=with_backups,
             service_count=services,
             kubeconfigs=kubeconfigs,
             contexts=contexts,
         )
+        if lab.backups:
+            backups.require_programs(lab)
         lab = replace(lab, ports=_ports(lab))
         keys = Keys.generate(lab.services)
         keys.save(lab)
         configs.write_all(lab, keys)
+        if lab.backups:
+            backups.write_secrets(lab, keys)
         paths = [str(REPOSITORY), str(REPOSITORY / "collections")]
         write_text(lab.launcher, LAUNCHER.format(paths=paths), 0o644)
         lab.save()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import recovery
+from lab import backups, recovery
 from lab.catalogue import (
     ACTIVE,
     IMAGE,
@@ -46,6 +46,7 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
         },
         "lease_stores": lease_stores(lab, "orchestrator"),
         "aws": aws_option(lab),
+        "backups": lab.backups,
         "traffic": recovery.describe(lab, store_option(lab, "switch", None, SWITCH_BUCKET, "orchestrator")),
         "dns": {
             "authoritative": [{"name": "route53", "address": lab.address("authority"), "port": lab.port("authority")}],
@@ -86,6 +87,7 @@ def _region(lab: Lab, region: str, digest: str) -> dict[str, Any]:
             "state_directory": str(lab.state("guard", region)),
         },
         "standby": _standby(lab, region),
+        "backup": backups.describe(lab, region) if lab.backups else None,
         "registry": registry,
         "images": {service.name: f"{registry}/{IMAGE}@{digest}" for service in lab.services},
         "s3": store_option(lab, f"models-{region}", region, MODEL_BUCKET, region),

@@ -8,7 +8,17 @@ from typing import Any
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils import aws
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.catalogue import LEASE_BUCKET, LEDGER_BUCKET, MODEL_BUCKET, MODEL_KEY, MODEL_VERSION, REGIONS, SWITCH_BUCKET
+from lab.catalogue import (
+    BACKUP_BUCKET,
+    LEASE_BUCKET,
+    LEDGER_BUCKET,
+    MODEL_BUCKET,
+    MODEL_KEY,
+    MODEL_VERSION,
+    REGIONS,
+    REPOSITORY_BUCKET,
+    SWITCH_BUCKET,
+)
 from lab.components import Component, check_alive
 from lab.errors import LabError
 from lab.layout import Lab
@@ -59,6 +69,9 @@ def fill_region(lab: Lab, region: str) -> None:
     _create_bucket(client, MODEL_BUCKET)
     client.put_bucket_versioning(Bucket=MODEL_BUCKET, VersioningConfiguration={"Status": "Enabled"})
     client.put_object(Bucket=MODEL_BUCKET, Key=MODEL_KEY, Body=build_model(MODEL_VERSION))
+    if lab.backups:
+        _create_bucket(client, BACKUP_BUCKET)
+        _create_bucket(client, REPOSITORY_BUCKET)
 
 
 def is_answering(lab: Lab, component: Component, bucket: str) -> bool:

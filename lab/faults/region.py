@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from lab.catalogue import REGIONS
-from lab.components import recorded, region_components, start
+from lab.components import REGION_MARK, recorded, region_components, region_mark, start
 from lab.faults.fault import Fault
 from lab.layout import Lab
-from lab.processes import kill_at_once
+from lab.processes import kill_at_once, marked
 from lab.shutdown import containers
 
 
 def _kill_region(lab: Lab, region: str) -> str:
     """Everything of the region dies in one instant, pods and guard included, as when its power fails."""
     roots = [process for one in region_components(lab, region) if (process := recorded(lab, one)) is not None]
-    killed = kill_at_once([*roots, *containers(lab, region)])
+    alone = marked(REGION_MARK, region_mark(lab, region))  # what pushes WAL has left its parent
+    killed = kill_at_once([*roots, *containers(lab, region), *alone])
     spared = ""
     if region in lab.kubeconfigs:
         spared = f"; its Kubernetes API ({lab.kubeconfigs[region]}) is none of the lab's processes and stays up"
