@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import typing as t
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.age_files import Identities, Recipients
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.encrypted_backup import open_and_prove
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.encrypted_backup_index import (
     INDEX,
     SEALED,
@@ -436,3 +438,45 @@ def test_secrets_and_parameters_of_aws(both: BothWays, aws_url: str, tmp_path: P
     assert leaks(SECRET, tmp_path, json.dumps([taken, proven, restored])) == []
     none = both("secrets_backup", {**common, "recipients": [recipient], "aws": home, "ssm_paths": ["/nothing"]})
     assert "there is none" in none["msg"]
+
+
+def test_killed_at_any_moment_the_next_run_converges(tmp_path: Path) -> None:
+    """Kill a run that changes two items and drops one, before each of its renames and removals."""
+    program = (
+        "import sys, os; sys.path.insert(0, 'collections')\n"
+        "from pathlib import Path\n"
+        "from ansible_collections.terragon.disaster_recovery.plugins.module_utils import (\n"
+        "    encrypted_backup_directory as d)\n"
+        "at, version, names = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(',')\n"
+        "count = [0]\n"
+        "def hook(event, arguments):\n"
+        "    if event in ('os.rename', 'os.remove'):\n"
+        "        count[0] += 1\n"
+        "        if count[0] == at: os.kill(os.getpid(), 9)\n"
+        "sys.addaudithook(hook)\n"
+        "items = [d.Item(f'ssm/{n}', 'ssm', version, {'name': n}, {'name': n, 'value': version}) for n in names]\n"
+        "d.write(Path(sys.argv[4]), iter(items), d.Recipients([sys.argv[5]]), ('ssm',), False)\n"
+    )
+    root, directory = Path(__file__).resolve().parents[3], tmp_path / "backup"
+    recipient = new_key(tmp_path / "key")
+
+    def run(at: int, version: str, names: str) -> int:
+        places = [str(at), version, names, str(directory), recipient]
+        return subprocess.run([sys.executable, "-c", program, *places], cwd=root, check=False).returncode
+
+    def outcome() -> str:
+        return open_and_prove(directory, str(tmp_path / "key"), lambda item: [])[1].outcome
+
+    assert run(0, "1", "a,b,gone") == 0
+    at, ended = 0, -9
+    while ended == -9:
+        at += 1
+        shutil.rmtree(directory)
+        assert run(0, "1", "a,b,gone") == 0
+        ended = run(at, "2", "a,b")
+        assert ended in (0, -9)
+        assert outcome() == ("failed" if at <= 5 else "passed")  # four renames, and the file that is dropped
+        assert run(0, "2", "a,b") == 0
+        assert outcome() == "passed"
+        assert sorted(path.name for path in (directory / "ssm").iterdir()) == ["a.age", "b.age"]
+    assert at > 5
