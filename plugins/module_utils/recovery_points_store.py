@@ -163,16 +163,17 @@ class PointStore(ObjectStore):
     def _ask(
         self, verb: str, what: str, method: str, missing: type[RecoveryError] = ObjectMissing, **arguments: t.Any
     ) -> t.Any:
-        for attempt in range(1, _ATTEMPTS + 1):
-            with self._counting:
-                self.calls += 1
+        for attempt in range(1, _ATTEMPTS):
             try:
-                return super()._ask(verb, what, method, missing, **arguments)
+                return self._ask_once(verb, what, method, missing, **arguments)
             except Unreachable:
-                if attempt == _ATTEMPTS:
-                    raise
                 Deadline(_PAUSE * attempt).rest(_PAUSE * attempt)
-        raise AssertionError  # the last attempt returned or raised
+        return self._ask_once(verb, what, method, missing, **arguments)
+
+    def _ask_once(self, verb: str, what: str, method: str, missing: type[RecoveryError], **arguments: t.Any) -> t.Any:
+        with self._counting:
+            self.calls += 1
+        return super()._ask(verb, what, method, missing, **arguments)
 
 
 def checksum(body: bytes) -> str:

@@ -91,7 +91,7 @@ class Unknown:
     why: str
 
 
-Said = Summary | BadSeal | Unknown
+Said: t.TypeAlias = "Summary | BadSeal | Unknown"
 
 
 def _window(seal: Seal) -> tuple[str, str]:
