@@ -42,7 +42,7 @@ SPECIFICATION = Specification(
 )
 
 
-def run(params: Params, check_mode: bool) -> Result:
+def run(params: Params, _check_mode: bool) -> Result:
     """Ask about every log group and bucket; it changes nothing, in check mode or not."""
     checks: list[Check] = []
     if params["log_groups"]:
