@@ -106,12 +106,11 @@ class _Backup:
         )
         snapshot = self.source.open_snapshot(server)
         dumper.dump_globals(self.destination.globals)
-        facts = facts_of(self.source, server, snapshot, tools, compression, self.params["timeout"])
         progress = Progress(self.destination.dump, server.tables, self._note, self.jobs > 1)
         with Wait("dump") as wait:
             dumper.dump(self.destination.dump, snapshot.name, progress)
         self.waits.append(wait.as_dict())
-        return snapshot, facts
+        return snapshot, facts_of(self.source, server, snapshot, dumper)
 
     def _note(self, line: str) -> None:
         self.destination.note({"database": self.database, "at": to_iso(utc_now()), "progress": line})

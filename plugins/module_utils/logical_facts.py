@@ -13,8 +13,8 @@ from pathlib import Path
 
 from .clock import Deadline
 from .errors import RecoveryError, failed
+from .logical_dump import Dumper
 from .logical_source import Server, Snapshot, Source
-from .logical_tools import Tools
 from .verify_facts import CHEAP, cluster_facts, database_facts
 from .verify_session import Limits, Session
 
@@ -30,10 +30,10 @@ class _InSnapshot(Session):
         self.rows("SET TRANSACTION SNAPSHOT '" + snapshot.replace("'", "''") + "'")
 
 
-def _captured(source: Source, snapshot: Snapshot, timeout: float) -> dict[str, t.Any]:
+def _captured(source: Source, snapshot: Snapshot, dumper: Dumper) -> dict[str, t.Any]:
     """Return what a restore is compared with. A role that may not see all of it still gets its backup, and is told."""
     database = str(source.options.get("database") or "postgres")
-    limits = Limits(statement=timeout, lock=60.0, deadline=Deadline(timeout))
+    limits = Limits(statement=dumper.timeout, lock=dumper.lock_timeout, deadline=Deadline(dumper.timeout))
 
     def connect(name: str) -> Session:
         return _InSnapshot(source.options, name, limits, snapshot.name)
@@ -47,25 +47,23 @@ def _captured(source: Source, snapshot: Snapshot, timeout: float) -> dict[str, t
     return {"cluster": found, "cluster_missing": None}
 
 
-def facts_of(
-    source: Source, server: Server, snapshot: Snapshot, tools: Tools, compression: str, timeout: float
-) -> dict[str, t.Any]:
+def facts_of(source: Source, server: Server, snapshot: Snapshot, dumper: Dumper) -> dict[str, t.Any]:
     """Return the content of facts.json. The snapshot's transaction has to be open.
 
     `cluster` is what pg_verify compares a restored cluster with; null, with the reason in `cluster_missing`, where the
-    role may not see all of it or `timeout` seconds were too few.
+    role may not see all of it or it took longer than a dump may.
     """
     return {
         "version": VERSION,
         "database": source.options.get("database") or "postgres",
         "source": server.role,
         **{name: value for name, value in server.as_dict().items() if name != "in_recovery"},
-        "pg_dump_version": tools.version,
-        "compression": compression,
+        "pg_dump_version": dumper.tools.version,
+        "compression": dumper.compression,
         "lsn": snapshot.lsn,
         "moment": snapshot.moment,
         "snapshot_at": snapshot.taken_at,
-        **_captured(source, snapshot, timeout),
+        **_captured(source, snapshot, dumper),
     }
 
 

@@ -89,7 +89,9 @@ class _Service:
         """Raise RecoveryError with everything that is known so far."""
         state = self.params["state"]
         try:
-            self.root.require(make=not self.check_mode and state in ("reserved", "present"))
+            makes = state in ("reserved", "present")
+            if os.path.lexists(self.root.path) or (makes and not self.check_mode):
+                self.root.require(make=makes and not self.check_mode)
             {"reserved": self._reserve, "present": self._present, "absent": self._remove, "swept": self._sweep}[state]()
         except RecoveryError as error:
             self.result["outcome"] = "unverified" if isinstance(error, _NOT_TRIED) else "failed"

@@ -230,10 +230,12 @@ def test_a_killed_run_is_no_backup_and_the_same_command_makes_one(primary: Postg
             repr(primary.options("backup", database="shop")), str(target)]  # fmt: skip
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as run:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'LOCK TABLE%'"
-        eventually(lambda: primary.sql(waiting)[0][0] == 1, "pg_dump to wait")
-        busy = run_action("pg_logical_backup", given(primary, target))
-        assert busy["failed"] and "another run is at work" in busy["msg"], busy
-        run.kill()
+        try:
+            eventually(lambda: primary.sql(waiting)[0][0] == 1, "pg_dump to wait")
+            busy = run_action("pg_logical_backup", given(primary, target))
+            assert busy["failed"] and "another run is at work" in busy["msg"], busy
+        finally:
+            run.kill()
     with pytest.raises(RecoveryError, match="has not finished"):
         require_whole(target)
     locker.close()

@@ -264,6 +264,15 @@ def test_what_cannot_work_is_refused(both: BothWays, root: Path, case: str) -> N
     assert all(word in result["msg"] for word in words), result["msg"]
 
 
+@pytest.mark.parametrize("state", ["reserved", "present", "absent", "swept"])
+def test_a_directory_that_is_not_there_holds_no_scratch(both: BothWays, root: Path, state: str) -> None:
+    result = both("pg_scratch", given(root / "new", state), check=True)
+    assert not result.get("failed") and result["changed"] == (state in ("reserved", "present")), result
+    if state in ("absent", "swept"):
+        assert both("pg_scratch", given(root / "new", state))["changed"] is False
+    assert not (root / "new").exists()
+
+
 def test_a_directory_that_others_may_write_to_is_refused(root: Path) -> None:
     root.chmod(0o777)
     result = run_action("pg_scratch", given(root))
