@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.plugins.both_ways import BothWays, run_action
-from tests.unit.plugins.verify_support import PAGE, Corpus, ScratchServer, build, changed, cut, flip, zero
+from tests.unit.plugins.verify_support import (
+    PAGE,
+    Case,
+    Corpus,
+    ScratchServer,
+    assert_found,
+    build,
+    changed,
+    cut,
+    flip,
+    zero,
+)
 from tests.unit.servers import give_to_server_user
 
 SUPERUSER = "SET allow_system_table_mods = on"
@@ -35,22 +45,6 @@ def running(corpus: Corpus) -> Iterator[ScratchServer]:
 @pytest.fixture
 def both(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> BothWays:
     return BothWays(request.param, capsys)
-
-
-@dataclass
-class Case:
-    """One defect: SQL, or a function on the data directory of a stopped server; the rungs that fail and their words."""
-
-    name: str
-    rungs: set[str]
-    words: tuple[str, ...]
-    sql: tuple[str, ...] = ()
-    expected: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-    outcome: str = "failed"
-
-    def __str__(self) -> str:
-        return self.name
 
 
 STRUCTURE, COMPLETENESS, INVARIANTS, FRESHNESS, ISOLATED = (
@@ -210,17 +204,6 @@ def expectations_of(case: Case, corpus: Corpus, database: str) -> dict[str, Any]
     if "invariants" in expected:
         expected["invariants"] = [{**one, "database": database} for one in expected["invariants"]]
     return expected
-
-
-def assert_found(case: Case, result: dict[str, Any]) -> None:
-    """Exactly the rungs of the case have its outcome, and say its words; none fails beside them."""
-    found = {rung["rung"]: rung["outcome"] for rung in result["rungs"]}
-    told = "\n".join(result["problems"] if case.outcome == "failed" else result["unverified"])
-    assert {name for name, outcome in found.items() if outcome == case.outcome} == case.rungs, told
-    assert case.outcome == "failed" or "failed" not in found.values(), result["problems"]
-    assert result["outcome"] == case.outcome
-    for word in case.words:
-        assert word in told
 
 
 Plant = Callable[[Corpus, ScratchServer], None]

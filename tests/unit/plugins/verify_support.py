@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +210,30 @@ def dump_and_load(source: ScratchServer, target: ScratchServer, directory: Path)
     with dumped.open("rb") as file:
         subprocess.run([str(source.bin / "psql"), *there, "-v", "ON_ERROR_STOP=1"], stdin=file, check=True, cwd="/",
                        stdout=subprocess.DEVNULL)  # fmt: skip
+
+
+@dataclass
+class Case:
+    """One defect: SQL, or a function on the data directory of a stopped server; the rungs that fail and their words."""
+
+    name: str
+    rungs: set[str]
+    words: tuple[str, ...]
+    sql: tuple[str, ...] = ()
+    expected: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    outcome: str = "failed"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def assert_found(case: Case, result: dict[str, Any]) -> None:
+    """Exactly the rungs of the case have its outcome, and say its words; none fails beside them."""
+    found = {rung["rung"]: rung["outcome"] for rung in result["rungs"]}
+    told = "\n".join(result["problems"] if case.outcome == "failed" else result["unverified"])
+    assert {name for name, outcome in found.items() if outcome == case.outcome} == case.rungs, told
+    assert case.outcome == "failed" or "failed" not in found.values(), result["problems"]
+    assert result["outcome"] == case.outcome
+    for word in case.words:
+        assert word in told
