@@ -12,6 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.checksums_model import FileSum
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_names import Place
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_progress import Log, Meter
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_store import (
+    checksum,
+    was_damaged_on_the_way,
+)
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.recovery_points_upload import (
+    SourceChanged,
+    Upload,
+)
 
 from tests.unit.plugins.both_ways import run_action
 from tests.unit.plugins.recovery_points_support import Vault, make_tree, read_tree
@@ -210,6 +222,23 @@ def test_a_source_that_changes_is_named_and_nothing_sealed(
     name = {"large": "large", "added": "added"}.get(what, "file-007")
     assert found["failed"] and name in found["msg"], found
     assert not any(key.endswith("manifest.json") for key in vault.keys(0) + vault.keys(1))
+
+
+@pytest.mark.parametrize("name", ["file-007", "large"])
+def test_what_is_read_is_hashed_again_before_it_counts(vault: Vault, tree: Path, name: str) -> None:
+    size = (tree / name).stat().st_size
+    point = Place.of("shop", "configuration").point("20260101T000000Z-0123abcd")
+    upload = Upload(vault.store(), point, tree, "sha256", Meter("test", 1, size, Log(None)))
+    with pytest.raises(SourceChanged, match=name):
+        upload.run([FileSum(name, size, "0" * 64)])
+    assert vault.keys() == [] and vault.store().uploads("") == []
+
+
+def test_a_store_refuses_what_was_damaged_on_the_way(vault: Vault) -> None:
+    with pytest.raises(RecoveryError) as raised:
+        vault.store().call("write", "x", "put_object", Body=b"damaged", ChecksumSHA256=checksum(b"sent"))
+    assert was_damaged_on_the_way(raised.value)
+    assert vault.keys() == []
 
 
 def test_progress_is_told(vault: Vault, tree: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
