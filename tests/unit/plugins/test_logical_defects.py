@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,6 +65,13 @@ class Bench:
             )
             for (role,) in cursor.fetchall():
                 cursor.execute(f"DROP ROLE {role}")
+
+    def sql(self, statement: str) -> None:
+        """Run one statement in the scratch."""
+        where = {name: self.scratch["connection"][name] for name in ("host", "port", "user")}
+        with contextlib.closing(psycopg2.connect(dbname="template1", **where)) as session:
+            session.autocommit = True
+            session.cursor().execute(statement)
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +266,27 @@ def test_a_dump_newer_than_the_tools_is_unverified(bench: Bench) -> None:
     problems = bench.restore(bench.healthy[ZSTD], bin_directory=old)
     assert [one["kind"] for one in problems] == ["newer_than_tool"] and outcome_of(problems) == "unverified"
     assert "17.10" in problems[0]["message"] and "15." in problems[0]["message"] and "17" in problems[0]["remedy"]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+def test_a_plain_dump_that_was_cut_is_told_from_a_whole_one(
+    bench: Bench, source: PostgresServer, tmp_path: Path, cut: bool
+) -> None:
+    """psql loads the first rows of a table whose COPY was cut, and ends with 0."""
+    plain = tmp_path / "shop.sql"
+    argv = [str(source.bin / "pg_dump"), "-h", source.host, "-p", str(source.port), "-U", "postgres", "-f", str(plain)]
+    environment = {**os.environ, "PGPASSFILE": str(source.passfile)}
+    subprocess.run([*argv, "-t", "public.part*", "shop"], env=environment, check=True)
+    if cut:
+        text = plain.read_text()
+        plain.write_text(text[: text.index("\n50\t", text.index("COPY public.part_1"))])
+    bench.clear()
+    bench.sql("CREATE DATABASE shop")
+    options = {**bench.scratch["connection"], "database": "shop"}
+    done = restore_logical(Restore(plain, options, create=False))
+    kinds = [one["kind"] for one in done.problems]
+    assert done.format == "plain" and ("cut_dump" in kinds) == cut, done.problems
+    bench.clear()
 
 
 #: what a tool says, the kind, a word of the remedy
