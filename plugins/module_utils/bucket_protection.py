@@ -31,7 +31,8 @@ from .execution import Params, Result, Specification
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:  # aws.client() names the missing library
-    BotoCoreError = ClientError = Exception  # type: ignore[misc,assignment]
+    BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[assignment,misc]
+    ClientError = type("ClientError", (Exception,), {})  # type: ignore[assignment,misc]
 
 #: The one lifecycle rule that is ours.
 RULE = "terragon-disaster-recovery"

@@ -15,7 +15,8 @@ from .errors import RecoveryError, Unreachable, failed
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:  # aws.client() names the missing library
-    BotoCoreError = ClientError = Exception  # type: ignore[misc,assignment]
+    BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[assignment,misc]
+    ClientError = type("ClientError", (Exception,), {})  # type: ignore[assignment,misc]
 
 Json = dict[str, t.Any]
 

@@ -20,7 +20,8 @@ from .errors import RecoveryError, Unreachable, failed
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:  # aws.client() names the missing library
-    BotoCoreError = ClientError = Exception  # type: ignore[misc,assignment]
+    BotoCoreError = type("BotoCoreError", (Exception,), {})  # type: ignore[assignment,misc]
+    ClientError = type("ClientError", (Exception,), {})  # type: ignore[assignment,misc]
 
 SECRETS_MANAGER, SSM = "secretsmanager", "ssm"
 #: Answers that say "there is none".
