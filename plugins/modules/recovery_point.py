@@ -137,7 +137,7 @@ extends_documentation_fragment:
   - terragon.disaster_recovery.connections.record
 notes:
   - A point keeps names and contents of regular files. Modes, owners and empty directories are not kept.
-  - Memory is constant, about 40 MiB a store, whatever the size of a file.
+  - Memory is constant, about 50 MiB a store, whatever the size of a file.
   - Transfers never use the CRT engine of boto3, which ignores C(endpoint_url).
 requirements:
   - boto3
