@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from lab import components, kube, names, postgres, state, stores
+from lab import backup_sources, components, kube, names, postgres, state, stores
 from lab.catalogue import ACTIVE, IMAGE, IMAGE_TAG, REGIONS, STANDBY
 from lab.components import Component, tail
 from lab.errors import LabError
@@ -37,6 +37,7 @@ def assemble(lab: Lab, keys: Keys, report: Report) -> None:
         Step("observer", lambda: _observe(lab), ("standby",), f"observer: {ACTIVE} commits writes"),
         Step("witness", lambda: stores.fill_witness(lab), done="witness: buckets of leases and ledger made"),
         Step("names", lambda: names.publish(lab), done="route 53: zone and records in sync"),
+        *([Step("logs", lambda: backup_sources.keep_logs(lab), ("names",))] if lab.backups else []),
         Step("resolver", lambda: names.wait_for_resolver(lab), ("names",)),
     ]
     for region in REGIONS:

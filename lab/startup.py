@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lab import backups, configs, recovery, shutdown
+from lab import backup_sources, backups, configs, recovery, shutdown
 from lab.account import choose_account, data_directory, find_postgres
 from lab.catalogue import REGIONS, SERVICES, count_from
 from lab.components import Component, all_components, is_fenced, process_of, start
@@ -158,6 +158,7 @@ def create(
         configs.write_all(lab, keys)
         if lab.backups:
             backups.write_secrets(lab, keys)
+            backup_sources.make(lab)
         paths = [str(REPOSITORY), str(REPOSITORY / "collections")]
         write_text(lab.launcher, LAUNCHER.format(paths=paths), 0o644)
         lab.save()

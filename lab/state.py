@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import backups, recovery
+from lab import backup_sources, backups, recovery
 from lab.catalogue import (
     ACTIVE,
     IMAGE,
@@ -46,7 +46,7 @@ def describe(lab: Lab, digest: str) -> dict[str, Any]:
         },
         "lease_stores": lease_stores(lab, "orchestrator"),
         "aws": aws_option(lab),
-        "backups": lab.backups,
+        "backups": backup_sources.describe(lab) if lab.backups else None,
         "traffic": recovery.describe(lab, store_option(lab, "switch", None, SWITCH_BUCKET, "orchestrator")),
         "dns": {
             "authoritative": [{"name": "route53", "address": lab.address("authority"), "port": lab.port("authority")}],

@@ -1,4 +1,4 @@
-"""A witness store dies, or answers late."""
+"""A witness store or a region's store dies; the witness answers late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from lab.catalogue import LEASE_BUCKET
+from lab.catalogue import LEASE_BUCKET, REGIONS
 from lab.components import Component, environment, process_of, recorded, start
 from lab.errors import LabError
 from lab.faults.fault import Fault
@@ -20,21 +20,28 @@ START_SECONDS = 60.0
 FROZEN_SECONDS, WORKING_SECONDS = 3.0, 0.5
 
 
-def _kill(lab: Lab, kind: str) -> str:
-    process = recorded(lab, Component(kind, None))
+def _component(subject: str) -> Component:
+    """The witness by its name, a region's store by the region's."""
+    return Component("store", subject) if subject in REGIONS else Component(subject, None)
+
+
+def _kill(lab: Lab, subject: str) -> str:
+    component = _component(subject)
+    process = recorded(lab, component)
     killed = kill_at_once([process]) if process else []
-    return f"{kind}: killed {len(killed)} processes"
+    return f"{component}: killed {len(killed)} processes"
 
 
-def _start(lab: Lab, kind: str) -> str:
+def _start(lab: Lab, subject: str) -> str:
     """Start it from its files, and wait until it answers."""
     from lab.stores import is_answering  # noqa: PLC0415 a second of imports; breaking does without
     from lab.waiting import until  # noqa: PLC0415
 
-    component = Component(kind, None)
+    component = _component(subject)
     start(lab, component)
-    until(lambda: is_answering(lab, component, LEASE_BUCKET), f"{kind} (log {lab.log(kind)})", START_SECONDS)
-    return f"{kind}: started from its files, and answers"
+    log = lab.log(component.kind, component.region)
+    until(lambda: is_answering(lab, component, LEASE_BUCKET), f"{component} (log {log})", START_SECONDS)
+    return f"{component}: started from its files, and answers"
 
 
 def _make_late(lab: Lab, kind: str) -> str:
@@ -69,6 +76,13 @@ FAULTS = {
         break_it=_kill,
         heal_it=_start,
         hits=lambda component, kind: component == Component(kind, None),
+    ),
+    "store": Fault(
+        help="kill a region's S3 store; heal starts it again from its files",
+        subjects=REGIONS,
+        break_it=_kill,
+        heal_it=_start,
+        hits=lambda component, region: component == Component("store", region),
     ),
     "ledger_late": Fault(
         help="let a witness store, and the ledgers in it, answer seconds late; heal makes it prompt again",

@@ -48,7 +48,7 @@ def _entries(look: t.Mapping[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
         entry = {
             "repository": name,
             "repository_key": one["number"],
-            "documents": [one["info"]] if one.get("info") else [],
+            "documents": list(one.get("info") or []),
         }
         seconds = (behind.get(name) or {}).get("seconds_behind")
         if seconds is not None:

@@ -16,7 +16,7 @@ from .probes_verdict import worst
 OUTCOMES = ("passed", "failed", UNVERIFIED)
 #: what a proof keeps of a step beside its outcome
 _KEPT = ("bytes", "count", "store", "taken_from", "tables", "seconds_to_target", "items_proven")
-_REASONS = ("problems", "reasons", "differences")
+_REASONS = ("problems", "damaged", "reasons", "differences")
 
 
 def proof(steps: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
@@ -50,6 +50,8 @@ def proof(steps: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
 
 def _rung(name: str, result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     outcome = result.get("outcome")
+    if outcome == "passed" and result.get("damaged"):
+        outcome = "failed"  # another copy was restored, and this one would not have been
     if outcome not in OUTCOMES or (outcome == "passed" and result.get("failed")):
         outcome = UNVERIFIED
     reasons = [_told(one) for key in _REASONS for one in result.get(key) or []]

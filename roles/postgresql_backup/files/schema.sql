@@ -1,5 +1,5 @@
 -- The role that pgBackRest connects with, in the cluster's maintenance database. Safe to repeat.
--- It is no superuser and reads no user data: pgBackRest reads files, as the owner of the data directory.
+-- No superuser. It reads all data, to dump it and to tell what a restore has to bring back, and writes none.
 -- Its password is set apart from this file, by whoever deploys; over the Unix socket `peer` needs none.
 DO $roles$
 BEGIN
@@ -11,6 +11,7 @@ $roles$;
 ALTER ROLE dr_backup INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 -- settings, pg_wal and its archive status
 GRANT pg_monitor TO dr_backup;
+GRANT pg_read_all_data TO dr_backup;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO dr_backup;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_create_restore_point(text) TO dr_backup;
 DO $grants$

@@ -19,7 +19,7 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils import 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from lab import conditions, shutdown
-from lab.catalogue import LEDGER_BUCKET, REGIONS
+from lab.catalogue import LEASE_BUCKET, REGIONS
 from lab.components import Component, environment, process_of, start, stop
 from lab.errors import LabError
 from lab.faults import FAULTS, break_lab, heal_lab, hit
@@ -29,7 +29,7 @@ from lab.names import aws_option, resolve
 from lab.processes import ProcessId, kill_at_once, launch
 from lab.startup import create
 from lab.status import describe
-from lab.stores import _client, fill_witness
+from lab.stores import _client, fill_region, fill_witness
 from tests.unit.servers import eventually
 
 RESOLVER = Component("resolver", None)
@@ -173,21 +173,29 @@ def _get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def test_a_witness_that_died_keeps_what_it_had(lab: Lab) -> None:
-    witness = Component("witness", None)
-    start(lab, witness)
-    fill_witness(lab)
-    client = _client(lab, witness, "witness")
-    client.put_object(Bucket=LEDGER_BUCKET, Key="kept", Body=b"still there")
-    dead = broken(lab, "witness", "witness")
-    assert process_of(lab, witness) is None and hit(dead, witness)
-    heal_lab(dead, "witness", "witness")
+@pytest.mark.parametrize(
+    ("fault", "subject", "component", "fill"),
+    [
+        ("witness", "witness", Component("witness", None), fill_witness),
+        ("store", REGIONS[0], Component("store", REGIONS[0]), lambda lab: fill_region(lab, REGIONS[0])),
+    ],
+)
+def test_a_store_that_died_keeps_what_it_had(
+    lab: Lab, fault: str, subject: str, component: Component, fill: Callable[[Lab], None]
+) -> None:
+    start(lab, component)
+    fill(lab)
+    client = _client(lab, component, component.kind)
+    client.put_object(Bucket=LEASE_BUCKET, Key="kept", Body=b"still there")
+    dead = broken(lab, fault, subject)
+    assert process_of(lab, component) is None and hit(dead, component)
+    heal_lab(dead, fault, subject)
     assert eventually(lambda: _read(client), "the object") == b"still there"
 
 
 def _read(client: Any) -> bytes | None:
     try:
-        return bytes(client.get_object(Bucket=LEDGER_BUCKET, Key="kept")["Body"].read())
+        return bytes(client.get_object(Bucket=LEASE_BUCKET, Key="kept")["Body"].read())
     except Exception:
         return None
 

@@ -16,7 +16,7 @@ INFO = {"name": "main", "backup": [], "archive": []}
 RESULT: dict[str, Any] = {
     "seconds": 1.5,
     "repositories": [
-        {"name": "east", "number": 1, "status_code": 0, "info": INFO, "reasons": []},
+        {"name": "east", "number": 1, "status_code": 0, "info": [INFO], "reasons": []},
         {"name": "west", "number": 2, "status_code": None, "info": None, "reasons": ["connection refused"]},
     ],
     "archive": {"repositories": [{"name": "east", "seconds_behind": 60.0}, {"name": "west", "seconds_behind": None}]},

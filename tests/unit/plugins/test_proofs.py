@@ -35,6 +35,11 @@ def steps(*results: Any) -> list[dict[str, Any]]:
         ([PASSED, {"failed": True, "msg": "no such host"}], "unverified", ["no such host"]),
         ([PASSED, {**PASSED, "failed": True, "msg": "killed"}], "unverified", ["killed"]),
         ([PASSED, {"failed": True, "outcome": "failed", "msg": "bad sum"}], "failed", ["bad sum"]),
+        (
+            [{**PASSED, "damaged": [{"store": "west", "path": "files/a", "why": "another hash"}]}],
+            "failed",
+            ["store west; path files/a; why another hash"],
+        ),
         ([{**PASSED, "outcome": "fine"}], "unverified", ["it did not run"]),
         (
             [{"outcome": "failed", "differences": [{"kind": "changed", "path": "a"}]}],
