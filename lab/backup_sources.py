@@ -85,7 +85,7 @@ def _signing_key(directory: Path) -> None:
 
 def _identity(directory: Path) -> None:
     """Two recipients, as the documentation advises; one secret key is here, and the other one is thrown away."""
-    from pyrage import x25519  # noqa: PLC0415
+    from pyrage import x25519  # type: ignore[import-untyped]  # noqa: PLC0415
 
     kept, spare = x25519.Identity.generate(), x25519.Identity.generate()
     write_text(directory / "identity.txt", f"{kept}\n")

@@ -82,7 +82,7 @@ def test_a_session_that_is_cut_during_the_order_is_taken_up_again(both: BothWays
         own.primary.sql("ALTER TABLE writes ADD COLUMN more int")  # its lock is replayed once the reader ends
 
         def cut() -> None:
-            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT CASE %pg_promote(%'"
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT CASE %pg_promote%'"
             eventually(lambda: own.standby.sql(query), "the order")
             cursor.execute("COMMIT")
 
