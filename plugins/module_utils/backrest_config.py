@@ -48,7 +48,7 @@ SPECIFICATION = Specification(
         "process_max": {"type": "int"},
         "archive_async": {"type": "bool", "default": True},
         "archive_seconds": {"type": "int", "default": 60},
-        "io_seconds": {"type": "int", "default": 30},
+        "io_seconds": {"type": "int", "default": 10},
         "spool_path": {"type": "path", "default": "/var/spool/pgbackrest"},
         "lock_path": {"type": "path", "default": "/tmp/pgbackrest"},
         "log_path": {"type": "path", "default": "/var/log/pgbackrest"},

@@ -150,27 +150,40 @@ def _unknown(repository: Repository, error: RecoveryError) -> Facts:
     return {**_empty(repository), "reasons": [str(error)], "said": str(error), "error_kind": kind}
 
 
+def segments_of(backrest: Backrest, entry: Facts, directories: t.Iterable[str], timeout: float) -> set[str]:
+    """Return the names of the segments in some directories of a repository's newest archive."""
+    repository, archive = backrest.repository(entry["name"]), entry["archives"][-1]["id"]
+    return {
+        name
+        for directory in sorted(directories)
+        for name in _segments(backrest, repository, f"{archive}/{directory}", timeout)
+    }
+
+
 def _timelines(backrest: Backrest, repository: Repository, archive: str, timeout: float) -> list[Facts]:
     """Return first and last segment of each timeline, from the names in its first and last directory."""
-
-    def names(path: str) -> list[str]:
-        said = backrest.run(
-            "list", f"the WAL in {repository}", "repo-ls", repository.option, "--output=json",
-            f"archive/{backrest.stanza}/{path}", timeout=timeout, io_timeout=backrest.io_timeout(timeout),
-        )  # fmt: skip
-        return sorted(name for name in json.loads(said) if name != ".")
-
-    def segments(directory: str) -> list[str]:
-        return [found[1] for name in names(f"{archive}/{directory}") if (found := _SEGMENT.match(name))]
-
-    directories = [name for name in names(archive) if re.fullmatch(r"[0-9A-F]{16}", name)]
+    found = _names(backrest, repository, archive, timeout)
+    directories = [name for name in found if re.fullmatch(r"[0-9A-F]{16}", name)]
     told = []
     for timeline in sorted({name[:8] for name in directories}):
-        own = [name for name in directories if name.startswith(timeline)]
-        first, last = segments(own[0]), segments(own[-1])
+        own = [f"{archive}/{name}" for name in directories if name.startswith(timeline)]
+        first, last = (_segments(backrest, repository, one, timeout) for one in (own[0], own[-1]))
         if first and last:
             told.append({"timeline": int(timeline, 16), "min": first[0], "max": last[-1]})
     return told
+
+
+def _segments(backrest: Backrest, repository: Repository, path: str, timeout: float) -> list[str]:
+    names = _names(backrest, repository, path, timeout)
+    return [found[1] for name in names if (found := _SEGMENT.match(name))]
+
+
+def _names(backrest: Backrest, repository: Repository, path: str, timeout: float) -> list[str]:
+    said = backrest.run(
+        "list", f"the WAL in {repository}", "repo-ls", repository.option, "--output=json",
+        f"archive/{backrest.stanza}/{path}", timeout=timeout, io_timeout=backrest.io_timeout(timeout),
+    )  # fmt: skip
+    return sorted(name for name in json.loads(said) if name != ".")
 
 
 def _iso(seconds: int) -> str:

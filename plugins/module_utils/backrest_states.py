@@ -12,7 +12,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from . import backrest_archive, backrest_backup, backrest_expire, backrest_info, backrest_restore
+from . import backrest_archive, backrest_backup, backrest_expire, backrest_gap, backrest_info, backrest_restore
 from .backrest_command import Backrest, Tell
 from .backrest_info import Facts
 from .backrest_verify import verify
@@ -32,6 +32,7 @@ class Call:
         self.repositories: list[Facts] = []
         self.archive = backrest_archive.not_asked(params.get("rpo_seconds"))
         self.taken_backups: list[Facts] = []
+        self.archived_segments: list[str] = []
         self.expired_backups: dict[str, list[str]] = {}
         self.verified_repositories: list[Facts] = []
         self.restored_cluster: Facts | None = None
@@ -59,6 +60,7 @@ class Call:
             "problems": self.problems,
             "repositories": self.repositories,
             "archive": self.archive,
+            "archived": self.archived_segments,
             "taken": self.taken_backups,
             "expired": self.expired_backups,
             "verified": self.verified_repositories,
@@ -68,7 +70,7 @@ class Call:
         }
         short = [{name: one[name] for name in ("name", "outcome", "reasons")} for one in self.repositories]
         about = {"state": self.params["state"], "stanza": self.params["stanza"], "repositories": short}
-        shown = ("outcome", "problems", "archive", "taken", "expired", "restored", "seconds")
+        shown = ("outcome", "problems", "archive", "archived", "taken", "expired", "restored", "seconds")
         evidence = {**about, **{name: known[name] for name in shown}}
         diff = {"before": self.before, "after": self.after}
         return {**known, "changed": self.changed, "evidence": evidence, "diff": diff}
@@ -98,6 +100,27 @@ class Call:
         )  # fmt: skip
         self._look()
         self._judge(backups=False)
+
+    def archived(self) -> None:
+        """Hand in what this server received as a standby and the old primary never archived."""
+        self._look()
+        gap = backrest_gap.absent(self.backrest, self.repositories, self.params["query_timeout"])
+        self.before, self.after = {"absent": gap}, {"absent": {}}
+        self.changed = bool(gap)
+        problem = ""
+        for segment in gap:
+            try:
+                if not self.check_mode:
+                    backrest_gap.hand_in(self.backrest, segment, self.params["timeout"])
+                self.archived_segments.append(segment)
+            except RecoveryError as error:  # it may be in the others now: the next call sees
+                problem = str(error)
+                break
+        self._measure()
+        self._judge(backups=False)
+        if problem:
+            self.outcome, self.problems = "failed", [*self.problems, problem]
+        self._require_passed("hand in", f"WAL of stanza {self.params['stanza']}")
 
     def checked(self) -> None:
         """Let the server finish a WAL segment and see it arrive in every repository."""

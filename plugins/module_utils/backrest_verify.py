@@ -22,7 +22,8 @@ from .errors import RecoveryError
 _BACKUP = re.compile(r"backup: (\S+), status: ([^,]+), total files checked: (\d+), total valid files: (\d+)")
 _ARCHIVE = re.compile(r"archiveId: (\S+), total WAL checked: (\d+), total valid WAL: (\d+)")
 _RANGE = re.compile(r"archiveId: (\S+), wal start: ([0-9A-F]{24}), wal stop: ([0-9A-F]{24})")
-_PROBLEM = re.compile(r"^(?:P\d+ +)?(?:INFO|WARN|ERROR): +((?:invalid|missing|duplicate|unable|archive|no ).*)")
+_LINE = r"^[0-9:. -]*(?:P\d+ +)?(?:INFO|WARN|ERROR): +"
+_PROBLEM = re.compile(_LINE + r"((?:invalid|missing|duplicate|unable|archive|no ).*)")
 #: how many problems of a kind are told one by one
 _TOLD = 20
 
@@ -74,11 +75,12 @@ def verify(backrest: Backrest, entry: Facts, timeout: float) -> Facts:
 
 
 def _reasons(entry: Facts, found: Findings) -> list[str]:
-    name = entry["name"]
+    name, listed = entry["name"], {one["label"] for one in entry["backups"]}
     reasons = [
         f"Backup {one['label']} in {name} is {one['status']}: {one['files'] - one['valid']} of {one['files']} files."
         for one in found.backups.values()
-        if one["status"] != "valid" or one["files"] != one["valid"]
+        # what is not listed is no backup: the rest of one that was killed, or expired, which the next one removes
+        if one["label"] in listed and (one["status"] != "valid" or one["files"] != one["valid"])
     ]
     reasons += [
         f"{one['segments'] - one['valid']} of {one['segments']} WAL segments of {one['id']} in {name} are not valid."
@@ -92,7 +94,7 @@ def _reasons(entry: Facts, found: Findings) -> list[str]:
 
 
 def missing_segments(ranges: t.Iterable[tuple[str, str, str]], backups: list[Facts]) -> list[str]:
-    """Return the names of the segments that are missing between the ranges (archive, first, last) of one timeline.
+    """Return the names of the segments that are missing between the ranges (archive, first, last).
 
     WAL between two backups that retention took away is not missing: there the gap begins after one backup's last
     segment and ends before another one's first. What a backup needs and no range reaches is missing, too.
@@ -102,7 +104,8 @@ def missing_segments(ranges: t.Iterable[tuple[str, str, str]], backups: list[Fac
     per_log = 4096 if any(int(name[16:], 16) > 255 for one in ordered for name in one[1:]) else 256
     absent: list[str] = []
     for (archive, _first, last), (next_archive, after, _last) in itertools.pairwise(ordered):
-        if archive == next_archive and last[:8] == after[:8] and not (last in stops and after in starts):
+        # between two timelines, too: what the old one lacks up to the segment in which the new one begins
+        if archive == next_archive and not (last in stops and after in starts):
             absent += _between(last, after, per_log)
     held = [(_number(first, per_log), _number(last, per_log), first[:8]) for _archive, first, last in ordered]
     for one in backups:

@@ -32,13 +32,15 @@ options:
       - V(present) lists repositories, backups and the archive, and changes nothing.
       - V(created) brings the stanza about in every repository that has none.
       - V(checked) lets the server finish a WAL segment and waits until it is in every repository.
+      - V(archived) hands in WAL that this server received as a standby and that the old primary had not archived.
+        Without it nothing after that hole can be restored from a backup before it. On a standby it does nothing.
       - V(taken) takes a backup into every repository of O(copies), if it is due. On a standby it is refused.
       - V(verified) reads every file of every backup and every WAL segment, compares it with its checksum, and names
         WAL segments that are missing.
       - V(expired) removes what O(retention) does not keep.
       - V(restored) fills O(directory).
     type: str
-    choices: [present, created, checked, taken, verified, expired, restored]
+    choices: [present, created, checked, archived, taken, verified, expired, restored]
     default: present
   config:
     description: Configuration file of pgBackRest, mode 0600, owned by the user that PostgreSQL runs as.
@@ -70,7 +72,7 @@ options:
       - How to reach the server, which runs on this machine. The role has the grants of
         C(roles/postgresql_backup/files/schema.sql). The password comes from a libpq passfile that O(config)'s owner
         can read, and never appears here.
-      - Required for V(created), V(checked) and V(taken). Without it the archive's lag is C(unverified).
+      - Required for V(created), V(checked), V(archived) and V(taken). Without it the archive's lag is C(unverified).
     type: dict
     suboptions:
       host:
@@ -104,7 +106,7 @@ options:
     description: How old the oldest WAL may be that a repository has not. Without it the lag is measured and not judged.
     type: float
   required:
-    description: Whether V(checked) and V(verified) fail the task when the outcome is not C(passed).
+    description: Whether V(checked), V(archived) and V(verified) fail the task when the outcome is not C(passed).
     type: bool
     default: true
   type:
@@ -295,6 +297,11 @@ archive:
     - C(checked_seconds) is how long a fresh segment took to be in every repository, with V(checked).
   returned: always
   type: dict
+archived:
+  description: WAL segments that were handed in, or would be.
+  returned: always
+  type: list
+  elements: str
 taken:
   description: The backups that were taken, as in RV(repositories).
   returned: always

@@ -117,9 +117,11 @@ options:
     type: int
     default: 60
   io_seconds:
-    description: Seconds to wait for one answer of a store.
+    description:
+      - Seconds to wait for one answer of a store. Each is asked several times; while one is away, WAL reaches the other
+        one that much later.
     type: int
-    default: 30
+    default: 10
   spool_path:
     description: Directory for the state of the asynchronous push; made where it is missing, as the next two.
     type: path

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import hashing, in_process, ledger_append, services
+from . import hashing, in_process, ledger_append, pgbackrest, services
 
 BENCHMARKS = {
     "hashing": hashing.run,
     "in_process": in_process.run,
     "ledger_append": ledger_append.run,
+    "pgbackrest": pgbackrest.run,
     "services": services.run,
 }
 
