@@ -40,7 +40,7 @@ def line(number: int, outcome: Outcome) -> str:
 def _outcomes(given: argparse.Namespace, trials: Trials) -> Iterator[Outcome]:
     playbooks = given.playbook or list(PLAYBOOKS)
     if given.all:
-        return schedule.everywhere(trials, playbooks, given.during)
+        return schedule.everywhere(trials, playbooks, given.during, given.first)
     if given.seeded:
         return schedule.seeded(trials, playbooks, given.seeded, given.seed)
     return schedule.at(trials, playbooks, Kill(given.at, given.during))
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--all", action="store_true", help="kill at every task, one after the other")
     what.add_argument("--seeded", type=int, metavar="N", help="kill at N places drawn by --seed")
     parser.add_argument("--during", type=float, default=0.0, metavar="S", help="kill S seconds after the task's start")
+    parser.add_argument("--from", type=int, default=1, dest="first", metavar="K", help="with --all: begin at this task")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", default=os.environ.get("DR_CHAOS_LAB", str(ROOT / "build/chaos/kill/lab")))
     return parser
