@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 
 from .backrest_command import Backrest
-from .backrest_info import Facts, segments_of, usable
+from .backrest_info import Facts, segments_of, sound, usable
+from .backrest_verify import missing_segments
 from .errors import RecoveryError, failed
 from .sql import Postgres
 
@@ -55,6 +56,24 @@ def absent(backrest: Backrest, entries: list[Facts], timeout: float) -> dict[str
                 if name not in present and name >= begins:  # older ones went by retention
                     found.setdefault(name, []).append(entry["name"])
     return dict(sorted(found.items()))
+
+
+def holes(entries: list[Facts]) -> list[str]:
+    """Return what nobody can hand in any more: WAL missing between two timelines, with no backup after it yet.
+
+    `entries` know their timelines. Each reason names segment, repository and remedy.
+    """
+    told = []
+    for entry in entries:
+        ranges = [(one["id"], line["min"], line["max"]) for one in entry["archives"] for line in one["timelines"]]
+        newest = max((one["wal_start"] for one in sound(entry)), default="")
+        gone = [name for name in missing_segments(ranges, []) if name[8:] >= newest[8:]]
+        if gone:
+            told.append(
+                f"WAL segments {gone[0]} to {gone[-1]} are missing in {entry['name']}: no moment after them can be "
+                "restored from the backups there are. Take a backup."
+            )
+    return told
 
 
 def hand_in(backrest: Backrest, segment: str, timeout: float) -> None:

@@ -116,10 +116,12 @@ class Call:
             except RecoveryError as error:  # it may be in the others now: the next call sees
                 problem = str(error)
                 break
+        self._look(timelines=True)
         self._measure()
         self._judge(backups=False)
-        if problem:
-            self.outcome, self.problems = "failed", [*self.problems, problem]
+        found = [*([problem] if problem else []), *([] if self.check_mode else backrest_gap.holes(self.repositories))]
+        if found:
+            self.outcome, self.problems = "failed", [*self.problems, *found]
         self._require_passed("hand in", f"WAL of stanza {self.params['stanza']}")
 
     def checked(self) -> None:

@@ -481,3 +481,35 @@ def test_a_configuration_that_cannot_be_is_refused(
     repositories = [{**one, **given.pop("repository", {})} for one in given["repositories"][:1]]
     found = both("pg_backrest_config", {**given, "repositories": repositories})
     assert found["failed"] and said in found["msg"], found["msg"]
+
+
+class TestPromoted:
+    """Last: the cluster has two primaries from here on."""
+
+    def test_what_nobody_archived_is_handed_in(self, archive: Archive, postgres_factory: PostgresFactory) -> None:
+        standby = archive.standby or postgres_factory.standby_of(archive.postgres)
+        archive.postgres.sql("ALTER SYSTEM SET archive_command = 'false'", "SELECT pg_reload_conf()")
+        standby.sql("ALTER SYSTEM SET wal_keep_size = '64MB'", "SELECT pg_reload_conf()")
+        ((since,),) = archive.postgres.sql("SELECT clock_timestamp()")
+        failing = f"SELECT last_failed_wal FROM pg_stat_archiver WHERE last_failed_time > '{since}'"
+        eventually(lambda: archive.switch() and archive.postgres.sql(failing), "the archiver's new setting")
+        archive.row("the last one")
+        ((end,),) = archive.postgres.sql("SELECT pg_current_wal_lsn()")
+        eventually(lambda: standby.sql(f"SELECT pg_last_wal_replay_lsn() >= '{end}'") == [(True,)], "the standby")
+        archive.postgres.stop()
+        path = altered(archive, {"pg1-path": str(standby.data), "pg1-port": str(standby.port)})
+        server = standby.options("dr_backup", passfile=str(archive.postgres.passfile))
+        given: dict[str, Any] = {"config": str(path), "postgres": server, "required": False}
+        assert archive.call("archived", **given)["archived"] == []  # it is a standby
+        standby.sql("SELECT pg_promote()")
+        predicted = archive.call("archived", True, **given)
+        done = archive.call("archived", **given)
+        segments = done["archived"]
+        assert segments
+        assert predicted["archived"] == segments, done["problems"]
+        assert (predicted["changed"], done["changed"], archive.call("archived", **given)["changed"]) == (
+            True,
+            True,
+            False,
+        )
+        assert all(store.keys(segment) for store in archive.stores for segment in segments)
