@@ -32,7 +32,7 @@ _REPOSITORY = {
     "key_type": {"type": "str", "choices": ["shared", "auto", "web-id"], "default": "shared", "no_log": False},
     "ca_file": {"type": "path"},
     "uri_style": {"type": "str", "choices": ["host", "path"], "default": "host"},
-    "cipher_pass_file": {"type": "path", "required": True},
+    "cipher_pass_file": {"type": "path", "required": True, "no_log": False},  # a path
 }
 
 SPECIFICATION = Specification(
