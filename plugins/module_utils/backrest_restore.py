@@ -90,7 +90,7 @@ def choose(entry: Facts, label: str | None, target: Facts | None) -> Facts:
 
 
 def _number(lsn: str | None) -> int:
-    high, _, low = (lsn or "0/0").partition("/")
+    high, _slash, low = (lsn or "0/0").partition("/")
     return (int(high, 16) << 32) + int(low or "0", 16)
 
 

@@ -22,7 +22,7 @@ attributes:
   check_mode:
     support: full
     description:
-      - O(state=expired) asks pgBackRest for a dry run. O(state=checked) sends no WAL segment: it is C(unverified).
+      - O(state=expired) asks pgBackRest for a dry run. O(state=checked) sends no WAL segment and is C(unverified).
   diff_mode:
     support: full
     description: Shows stanzas, numbers or labels of backups, or the directory, before and after.
