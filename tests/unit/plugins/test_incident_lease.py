@@ -110,7 +110,7 @@ def test_an_expired_lease_is_taken_over_with_the_typed_text_alone(call: Call) ->
     call("held", BOB, ttl=0.1)
     text = f"take over INC-7 from {name(BOB)}"
     # What one look shows of several stores' clocks, another may show a second later.
-    eventually(lambda: all(text in call("held", alice())["msg"] for _look in range(3)), "expiry")
+    eventually(lambda: all(call("held", alice(), check=True, takeover=text)["changed"] for _look in range(5)), "expiry")
     for wrong in (None, "yes", "take over INC-8 from " + name(BOB), "take over INC-7 from somebody"):
         refused = call("held", alice(), **({"takeover": wrong} if wrong else {}))
         assert refused["failed"]
