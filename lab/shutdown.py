@@ -66,7 +66,7 @@ def remove_state(directory: Path) -> None:
 
 
 def _remove_servers(directory: Path) -> None:
-    for name in ("bin", "run", "private", "shared", "postgresql", *REGIONS):
+    for name in ("bin", "run", "private", "shared", "postgresql", "staging", "scratch", *REGIONS):
         shutil.rmtree(directory / name, ignore_errors=True)
     (directory / "state.json").unlink(missing_ok=True)
 
