@@ -136,6 +136,8 @@ _IGNORED = re.compile(r"errors ignored on restore: (\d+)")
 #: a setting of the session that a server before 17 does not know
 _HARMLESS = re.compile(r"Command was: SET transaction_timeout = 0;$")
 _MORE = re.compile(r"^(?:DETAIL|CONTEXT|HINT):\s+(.*)$")
+#: workers share one stderr, and write a line in pieces: another's line may stand behind the beginning of the first one's
+_TORN = re.compile(r"^(pg_restore: (?:error: |warning: |detail: |hint: )?)(pg_restore: .*)$")
 
 
 class Reader:
@@ -150,9 +152,20 @@ class Reader:
         self._message: list[str] = []
         self._about = ""
         self._connected = False
+        self._torn: list[str] = []
 
     def line(self, text: str) -> None:
-        """Take one line."""
+        """Take one line, or the two that a torn one is."""
+        torn = _TORN.match(text)
+        while torn:
+            self._torn.append(torn[1])
+            text = torn[2]
+            torn = _TORN.match(text)
+        if self._torn and not text.startswith("pg_restore: "):
+            text = self._torn.pop(0) + text
+        self._line(text)
+
+    def _line(self, text: str) -> None:
         entry, error = _ENTRY.match(text), _ERROR.match(text) or _SERVER_ERROR.match(text)
         if entry:
             self.end()

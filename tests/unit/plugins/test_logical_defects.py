@@ -19,7 +19,12 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.checksu
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.checksums_compare import compare_sums
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.guard_postmaster import Postmaster
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.logical_judge import judge
-from ansible_collections.terragon.disaster_recovery.plugins.module_utils.logical_messages import Problem, outcome_of
+from ansible_collections.terragon.disaster_recovery.plugins.module_utils.logical_messages import (
+    Problem,
+    Problems,
+    Reader,
+    outcome_of,
+)
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.logical_restore import (
     Restore,
     restore_logical,
@@ -312,3 +317,21 @@ def test_a_message_has_its_kind_and_remedy(message: str) -> None:
     kind, word = SAID[message]
     found = Problem.of("x", message)
     assert found.kind == kind and word in found.remedy
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["pg_restore: error: pg_restore: finished item 3428 TABLE DATA part_1", "could not read from input file: x"],
+        ["pg_restore: pg_restore: finished item 3428 TABLE DATA part_1", "error: could not read from input file: x"],
+        ["pg_restore: error: could not read from input file: x", "pg_restore: finished item 3428 TABLE DATA part_1"],
+    ],
+)
+def test_lines_that_two_workers_wrote_into_each_other_are_told_apart(lines: list[str]) -> None:
+    problems, notes = Problems(), []
+    reader = Reader(problems, notes.append)
+    for line in ["pg_restore: connecting to database for restore", *lines]:
+        reader.line(line)
+    reader.end()
+    assert [one["kind"] for one in problems.as_list()] == ["damaged_file"]
+    assert notes[1:] == ["pg_restore: finished item 3428 TABLE DATA part_1"]
