@@ -136,7 +136,7 @@ _IGNORED = re.compile(r"errors ignored on restore: (\d+)")
 #: a setting of the session that a server before 17 does not know
 _HARMLESS = re.compile(r"Command was: SET transaction_timeout = 0;$")
 _MORE = re.compile(r"^(?:DETAIL|CONTEXT|HINT):\s+(.*)$")
-#: workers share one stderr, and write a line in pieces: another's line may stand behind the beginning of the first one's
+#: workers share one stderr and write a line in pieces: another's line may stand behind the beginning of the first
 _TORN = re.compile(r"^(pg_restore: (?:error: |warning: |detail: |hint: )?)(pg_restore: .*)$")
 
 
