@@ -121,10 +121,13 @@ def require_room(directory: Path, needed: int) -> None:
 
 def restore(
     backrest: Backrest, repository: Repository, backup: Facts, directory: Path, target: Facts | None,
-    processes: int, timeout: float, tell: Tell | None,
+    processes: int, timeout: float, tell: Tell | None, delta: bool = False,
 ) -> Facts:  # fmt: skip
-    """Fill the directory. Raises RecoveryError; what is in the directory then is no cluster: pg_control comes last."""
-    options = target_options(target)
+    """Fill the directory. Raises RecoveryError; what is in the directory then is no cluster: pg_control comes last.
+
+    With `delta` it holds an earlier restore: files whose size and time are still the backup's stay as they are.
+    """
+    options = [*target_options(target), *(["--delta", "--force"] if delta else [])]
     if not directory.exists():
         directory.mkdir(mode=0o700)
     if os.geteuid() == 0:

@@ -201,7 +201,7 @@ class Presence:
             cluster.control().settings,
             recovery if in_recovery else {},
             preload,
-            _libraries(cluster),
+            libraries(cluster),
             slots,
         )
         self._start(server, settings, result)
@@ -226,7 +226,7 @@ class Presence:
             begun.touch()
 
 
-def _libraries(cluster: Cluster) -> Path:
+def libraries(cluster: Cluster) -> Path:
     """Return where the server looks for libraries to load."""
     try:
         return Path(cluster.run("pg_config", "--pkglibdir").stdout.strip())

@@ -50,7 +50,7 @@ def check_value(rung: Rung, pool: Pool, home: str, check: Check) -> None:
     pool.progress.tell(f"{rung.name}: {what}")
     try:
         with pool.open(database) as session:
-            found = _value(rung, session, what, check["query"])
+            found = value_of(rung, session, what, check["query"])
     except RecoveryError as error:
         rung.caught(what, error, failing=MISSING)
         return
@@ -64,7 +64,7 @@ def check_value(rung: Rung, pool: Pool, home: str, check: Check) -> None:
         rung.failed(f"{what}: {value}, expected {check['expect']}")
 
 
-def _value(rung: Rung, session: Session, what: str, query: str) -> list[tuple[t.Any, ...]] | None:
+def value_of(rung: Rung, session: Session, what: str, query: str) -> list[tuple[t.Any, ...]] | None:
     """Return at most two rows of (text, is null); None where asking would reach another server."""
     # Inside a subquery it is one statement, and one that reads. format() writes values as psql does.
     asked = query.strip().rstrip(";")
