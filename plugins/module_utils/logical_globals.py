@@ -32,6 +32,12 @@ _TRAILER = "-- PostgreSQL database cluster dump complete"
 _IDENTIFIER = r'("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
 _ROLE = re.compile(rf"(CREATE|ALTER) ROLE {_IDENTIFIER}\s*(WITH)?", re.I)
 _TABLESPACE = re.compile(rf"CREATE TABLESPACE {_IDENTIFIER} OWNER {_IDENTIFIER} LOCATION E?'", re.I)
+#: the role that a statement is about: made, changed, commented on, or made a member of another
+_ABOUT = re.compile(
+    rf"(?:CREATE|ALTER) ROLE {_IDENTIFIER}(?! IN DATABASE)(?=[\s;]|$)|COMMENT ON ROLE {_IDENTIFIER}"
+    rf"|GRANT (?:{_IDENTIFIER[1:-1]}) TO {_IDENTIFIER}",
+    re.I,
+)
 #: a literal, a quoted name, a comment, or the end of a statement
 _TOKEN = re.compile(r"\bE'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|;", re.S | re.I)
 #: psql's own: a backslash first on its line
@@ -47,6 +53,36 @@ class Globals:
     skipped: int = 0
     tablespaces: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+
+def roles_in(file: Path) -> set[str]:
+    """Return the roles that globals.sql creates. Raises RecoveryError when it cannot be read."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise RecoveryError(failed("read", f"globals {file}", error.strerror or error, "Correct globals.")) from error
+    found = (_ROLE.match(statement) for statement in statements(text))
+    return {_name(role[2]) for role in found if role and role[1].upper() == "CREATE"}
+
+
+def create_missing_roles(file: Path, options: t.Mapping[str, t.Any], timeout: float) -> tuple[list[str], list[Problem]]:
+    """Create the roles of globals.sql that the server has not, with their settings and memberships.
+
+    What is said of roles that exist is not run, and tablespaces are not made. Returns the new roles and problems.
+    Raises RecoveryError when the file cannot be read, Unreachable.
+    """
+    done = Globals()
+    with Postgres(options) as server:
+        server.rows("SET standard_conforming_strings = on")
+        there = {row[0] for row in server.rows("SELECT rolname FROM pg_roles")}
+        new = roles_in(file) - there
+        for statement in statements(file.read_text(encoding="utf-8", errors="surrogateescape")):
+            about = _ABOUT.match(statement)
+            if about and (_name(about[1] or about[2] or about[3])) in new:
+                _run(server, statement, "", None, timeout, done)
+            elif not _META.match(statement) and not _EXPECTED.match(statement):
+                _run(server, statement, "", None, timeout, done)  # told, and not run
+    return sorted(new), done.problems
 
 
 def statements(text: str) -> t.Iterator[str]:

@@ -53,7 +53,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
      r"|violates unique constraint|violates not-null constraint|is violated by some row", "broken_constraint",
      "Rows are missing or doubled. " + _COPY),
     (r"already exists", "exists", "Restore into an empty database."),
-    (r"permission denied|must be owner|must be superuser|permission to", "no_permission",
+    (r"permission denied|must be owner|must be superuser|permission to"
+     r"|must be (?:a )?member of|must be able to SET ROLE", "no_permission",
      "Restore as a superuser of the target."),
     (r"server closed the connection|connection to server|terminating connection|could not connect", "connection_lost",
      "Look at the server's log: it may have crashed on what it was given."),
@@ -61,6 +62,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 
+#: pg_dumpall writes hashes of passwords unless it is told not to
+_SECRET = re.compile(r"PASSWORD E?'(?:[^']|'')*'", re.I)
 #: what says that the restore could not be tried here, and nothing of the backup
 _NOT_TRIED = ("full_disk", "newer_than_tool", "missing_compression")
 
@@ -94,7 +97,8 @@ class Problem:
     @classmethod
     def of_statement(cls, about: str, statement: str, message: str) -> Problem:
         """Classify what a statement of ours met with."""
-        return cls.of(f"{about}: {' '.join(statement.split())[:160]}", message)
+        shown = _SECRET.sub("PASSWORD '...'", " ".join(statement.split()))
+        return cls.of(f"{about}: {shown[:160]}", message)
 
     def as_dict(self) -> dict[str, str]:
         """Return JSON-safe members."""

@@ -110,15 +110,18 @@ class _Lines:
         self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
 
 
-def end_programs(names: t.Collection[str], path: Path) -> list[str]:
+def end_programs(names: t.Collection[str], path: Path, also: t.Collection[str] = ()) -> list[str]:
     """Kill programs of these names that have `path`, or something below it, among their arguments; name the killed.
 
+    Only those that have all of `also` among them, too.
     What a killed run left at work. Returns once they are gone. Raises TimedOut when one does not go.
     """
     killed: set[str] = set()
 
     def gone() -> bool:
-        living = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _works_on(pid, names, path)]
+        living = [
+            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _works_on(pid, names, path, also)
+        ]
         for pid in living:
             killed.add(f"{_argv(pid)[0].rpartition('/')[2]} ({pid})")
             with contextlib.suppress(ProcessLookupError):
@@ -136,8 +139,8 @@ def _argv(pid: int) -> list[str]:
         return [""]
 
 
-def _works_on(pid: int, names: t.Collection[str], path: Path) -> bool:
+def _works_on(pid: int, names: t.Collection[str], path: Path, also: t.Collection[str]) -> bool:
     argv = _argv(pid)
-    if argv[0].rpartition("/")[2] not in names or pid == os.getpid():
+    if argv[0].rpartition("/")[2] not in names or pid == os.getpid() or not set(also) <= set(argv):
         return False
     return any(one == str(path) or one.startswith(f"{path}/") for one in argv[1:])

@@ -48,6 +48,14 @@ class Restore:
     analyze: bool = False
     bin_directory: str | None = None
     timeout: float = 21600.0
+    #: `whole`: in one transaction, or not at all. `stop`: psql ends at its first error. `more`: arguments of pg_restore
+    whole: bool = False
+    stop: bool = False
+    more: tuple[str, ...] = ()
+    settings: t.Mapping[str, str] = field(default_factory=dict)
+    #: told of each message of pg_restore, and every few seconds of the restored bytes; in place of lines to `tell`
+    on_note: t.Callable[[str], None] | None = None
+    on_tick: t.Callable[[int], None] | None = None
 
 
 @dataclass
@@ -140,7 +148,8 @@ class _Run:
         argv = self._psql(tools) if archive.format == "plain" else self._pg_restore(tools)
         env = client_environment(self.what.options)
         # what the restored database or role sets for its sessions must not end the restore
-        env["PGOPTIONS"] += " -c default_transaction_read_only=off"
+        settings = {"default_transaction_read_only": "off", **self.what.settings}
+        env["PGOPTIONS"] += "".join(f" -c {name}={value}" for name, value in settings.items())
         status = run_program(argv, env, self.what.timeout, reader.line, self._tick)
         reader.end()
         if archive.format == "plain" and not is_complete_plain(self.what.dump):
@@ -154,22 +163,29 @@ class _Run:
         database = "template1" if self.what.create else self.result.database
         return [
             tools.path("pg_restore"), *connection_arguments(self.what.options, database), "--verbose",
-            *(["--create"] if self.what.create else []), f"--jobs={self.what.jobs}", str(self.what.dump),
+            *(["--create"] if self.what.create else []), f"--jobs={1 if self.what.whole else self.what.jobs}",
+            *(["--single-transaction"] if self.what.whole else []), *self.what.more, str(self.what.dump),
         ]  # fmt: skip
 
     def _psql(self, tools: Tools) -> list[str]:
         return [
             tools.path("psql"), *connection_arguments(self.what.options, self.result.database), "--no-psqlrc",
-            "--quiet", "--set=ON_ERROR_STOP=0", f"--file={self.what.dump}",
+            "--quiet", f"--set=ON_ERROR_STOP={int(self.what.stop)}",
+            *(["--single-transaction"] if self.what.whole else []), "--file", str(self.what.dump),
         ]  # fmt: skip
 
     def _note(self, line: str) -> None:
         self.finished += line.startswith("pg_restore: finished item") and " TABLE DATA " in line
+        if self.what.on_note is not None:
+            self.what.on_note(line)
 
     def _tick(self) -> None:
         try:
             size = self._size()
         except RecoveryError:  # it may not have been created yet
+            return
+        if self.what.on_tick is not None:
+            self.what.on_tick(size)
             return
         seconds = max(0.001, time.monotonic() - self.begun)
         self.tell(
