@@ -31,6 +31,7 @@ class Call:
         self.started = time.monotonic()
         self.repositories: list[Facts] = []
         self.archive = backrest_archive.not_asked(params.get("rpo_seconds"))
+        self.due: list[Facts] = []
         self.taken_backups: list[Facts] = []
         self.archived_segments: list[str] = []
         self.expired_backups: dict[str, list[str]] = {}
@@ -61,6 +62,7 @@ class Call:
             "repositories": self.repositories,
             "archive": self.archive,
             "archived": self.archived_segments,
+            "due": self.due,
             "taken": self.taken_backups,
             "expired": self.expired_backups,
             "verified": self.verified_repositories,
@@ -70,7 +72,7 @@ class Call:
         }
         short = [{name: one[name] for name in ("name", "outcome", "reasons")} for one in self.repositories]
         about = {"state": self.params["state"], "stanza": self.params["stanza"], "repositories": short}
-        shown = ("outcome", "problems", "archive", "archived", "taken", "expired", "restored", "seconds")
+        shown = ("outcome", "problems", "archive", "archived", "due", "taken", "expired", "restored", "seconds")
         evidence = {**about, **{name: known[name] for name in shown}}
         diff = {"before": self.before, "after": self.after}
         return {**known, "changed": self.changed, "evidence": evidence, "diff": diff}
@@ -163,6 +165,9 @@ class Call:
         schedule = {**(self.params.get("schedule") or _DEFAULT_SCHEDULE)}
         plans = backrest_backup.plan(self.backrest, chosen, copies, self.params["type"], schedule)
         self.before = {"backups": {one["name"]: len(one["backups"]) for one in chosen}}
+        self.due = [
+            {"repository": one.repository.name, "type": one.type, "reason": one.reason} for one in plans if one.type
+        ]
         counts = dict(self.before["backups"])
         for one in plans:
             counts[one.repository.name] += 1 if one.type else 0

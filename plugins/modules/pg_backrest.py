@@ -302,6 +302,11 @@ archived:
   returned: always
   type: list
   elements: str
+due:
+  description: What was to be taken, in check mode what would be, with C(repository), C(type) and C(reason).
+  returned: always
+  type: list
+  elements: dict
 taken:
   description: The backups that were taken, as in RV(repositories).
   returned: always

@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.kill.run import ROOT
-
-sys.path[:0] = [path for path in (str(ROOT / "collections"),) if path not in sys.path]
-
 import boto3
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.errors import RecoveryError
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.ledger import Ledger
@@ -24,6 +20,8 @@ from ansible_collections.terragon.disaster_recovery.plugins.module_utils.object_
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.postgres_state import ServerState
 from ansible_collections.terragon.disaster_recovery.plugins.module_utils.sql import Postgres
 from urllib3.exceptions import HTTPError
+
+from tests.chaos.kill.run import ROOT
 
 __all__ = ["HTTPError", "RecoveryError", "Snapshot", "World"]
 
