@@ -128,7 +128,12 @@ def _members(path: Path) -> dict[str, int]:
         raise ValueError(str(error)) from None
     with path.open("rb") as file:
         file.seek(-2 * TAR_BLOCK, 2)
-        if file.read().strip(b"\0") or "restore.sql" not in sizes or "toc.dat" not in sizes:
+        if (
+            file.read().strip(b"\0")
+            or path.stat().st_size % TAR_BLOCK
+            or "restore.sql" not in sizes
+            or "toc.dat" not in sizes
+        ):
             raise ValueError("its end is missing")
     return sizes
 

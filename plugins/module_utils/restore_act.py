@@ -104,7 +104,7 @@ class Act:
         )  # fmt: skip
         if self.target.created and chosen is None:
             self._add(self.target.properties(self.look.needed))
-        meter.say(f"ends, {meter.line(restored.bytes or 0)}", now=True)
+        meter.end(restored.bytes or 0)
 
     def _what(self, meter: Meter, listed: Path) -> Restore:
         more = ["--no-subscriptions"]

@@ -28,6 +28,9 @@ from .restore_source import Source, examine, open_dump
 from .restore_space import space
 from .restore_target import Found, Server, Target
 
+_CUT = "Fetch another copy of the recovery point, or use another one."
+T = t.TypeVar("T")
+
 
 class Look:
     """Everything that is known before the first effect; kept for the restore."""
@@ -94,22 +97,23 @@ class Look:
 
     def _dump(self) -> None:
         path = Path(self.params["src"])
-        try:
-            archive, _facts, _roles = open_dump(path)
-            self._told(archive)
-            self._tools(archive)
-            self.source = examine(path)
-        except Refused:
-            raise
-        except RecoveryError as error:
-            kind = str(error.facts.get("kind") or "damaged_toc")
-            remedy = "Fetch another copy of the recovery point, or use another one."
-            self.fail([Problem(kind, path.name, str(error), remedy)], str(error))
+        archive = self._judged(lambda: open_dump(path)[0])
+        self._told(archive)
+        self._tools(archive)
+        self.source = self._judged(lambda: examine(path))
         self._select()
         wanted = [self.source.mark, sorted(self.params.get("tables") or []), self.params["no_tablespaces"]]
         self.mark = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
         self.result.update(source=self.mark, dumped=self.source.database, jobs=self._jobs())
         self.result["subscriptions"] = sorted(self.needed.subscriptions)
+
+    def _judged(self, read: t.Callable[[], T]) -> T:
+        """Read of the dump; what is wrong with it is a problem."""
+        try:
+            return read()
+        except RecoveryError as error:
+            kind, remedy = str(error.facts.get("kind") or "damaged_toc"), str(error.facts.get("remedy") or _CUT)
+            self.fail([Problem(kind, Path(self.params["src"]).name, str(error), remedy)])
 
     def _told(self, archive: Archive) -> None:
         self.result.update(
@@ -124,7 +128,7 @@ class Look:
             self.tools = find_tools(program, archive.dump_major or 0, self.params.get("bin_directory"), wrote)
         except RecoveryError as error:
             remedy = f"Install PostgreSQL's client programs of version {archive.dump_major}, or correct bin_directory."
-            self.fail([Problem("newer_than_tool", archive.path.name, str(error), remedy)], str(error))
+            self.fail([Problem("newer_than_tool", archive.path.name, str(error), remedy)])
         self.result["tool_version"] = self.tools.version
 
     def _select(self) -> None:
@@ -184,7 +188,7 @@ class Look:
             self.target.sql, self.needed, coming, bool(self.params["no_tablespaces"]), self.server.version_num
         )
         if problems:
-            self.fail(problems, f"{len(problems)} things are missing before it can begin")
+            self.fail(problems)
 
     def _disk(self) -> None:
         self.result["space"] = space(self.target.sql, self.source.facts, self.params.get("needed_bytes"))
@@ -192,15 +196,18 @@ class Look:
             remedy = "Free space, or name a server with a larger disk."
             raise Refused(failed("restore", str(self.params["src"]), self.result["space"]["reason"], remedy))
 
-    def fail(self, problems: t.Sequence[Problem], why: str) -> t.NoReturn:
-        """Raise RecoveryError with these problems in the result."""
+    def fail(self, problems: t.Sequence[Problem]) -> t.NoReturn:
+        """Raise RecoveryError with these problems in the result; nothing has been changed."""
         found = Problems()
         for problem in problems:
             found.add(problem)
         self.result["problems"] = found.as_list()
         self.result["outcome"] = outcome_of(self.result["problems"])
-        told = "; ".join(f"{one.message} {one.remedy}" for one in problems[:3]) if len(problems) else why
-        raise RecoveryError(failed("restore", str(self.params["src"]), f"{why}: {told}" if why not in told else told))
+        if len(problems) == 1 and problems[0].message.startswith("Failed to "):
+            raise RecoveryError(problems[0].message)
+        told = "; ".join(f"{one.message.rstrip('.')}. {one.remedy}" for one in problems[:5])
+        more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
+        raise RecoveryError(failed("restore", str(self.params["src"]), told) + more)
 
 
 def _facts_of(facts: dict[str, t.Any], chosen: t.Container[int], source: Source) -> dict[str, t.Any]:

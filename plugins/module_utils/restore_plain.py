@@ -42,7 +42,9 @@ def read_plain(path: Path) -> tuple[Needed, dict[str, int]]:
                 tables[_plain_name(copy[1])] = _skip_rows(content, path, copy[1])
             elif line.startswith("\\") and _COMMAND.match(line):
                 cause = f"its statement {number} is psql's {line[:60]!r}, which leads out of the new database"
-                raise RecoveryError(failed("restore", f"the dump {path}", cause, _REMEDY), kind="leads_out")
+                raise RecoveryError(
+                    failed("restore", f"the dump {path}", cause, _REMEDY), kind="leads_out", remedy=_REMEDY
+                )
             elif line[:1] in "ACSG":
                 _statement(needed, line, path)
     needed.roles.discard("")
@@ -80,7 +82,7 @@ def _statement(needed: Needed, line: str, path: Path) -> None:
         if not re.search(r"\bconnect = false\b", line):
             cause = f"subscription {subscription[1]} would begin to pull from its publisher"
             remedy = "Take the dump with --no-subscriptions."
-            raise RecoveryError(failed("restore", f"the dump {path}", cause, remedy), kind="would_pull")
+            raise RecoveryError(failed("restore", f"the dump {path}", cause, remedy), kind="would_pull", remedy=remedy)
 
 
 def _plain_name(written: str) -> str:

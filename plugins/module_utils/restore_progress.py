@@ -40,7 +40,7 @@ class Meter:
         self._name, self._options, self._archive = name, options, toc is not None
         self._progress, self._tell = Progress(file), tell
         self._begun_at: dict[str, float] = {}
-        self._queue = [self.tables[number] for number in self.tables]
+        self._first_lines = {name.split("\n", 1)[0]: name for name in self.sizes}  # a name may have several
         self._current: str | None = None
         self._begun = time.monotonic()
 
@@ -58,11 +58,11 @@ class Meter:
         if self._current is not None:
             self._end(self._current)
             self._current = None
-        if _SERIAL.match(line):
-            named = line[_SERIAL.match(line).end() :].removesuffix('"')  # type: ignore[union-attr]
-            if named in self.sizes:
-                self._current = named
-                self._begin(named)
+        begun = _SERIAL.match(line)
+        named = self._first_lines.get(line[begun.end() :].removesuffix('"')) if begun else None
+        if named is not None:
+            self._current = named
+            self._begin(named)
 
     def _begin(self, table: str) -> None:
         self._begun_at[table] = time.monotonic()
@@ -79,6 +79,12 @@ class Meter:
         """Tell it to the terminal and to the file. Raises RecoveryError when the file cannot be written."""
         self._tell(f"{self._name}: {text}")
         self._progress.tell(f"{self._name}: {text}", now=now)
+
+    def end(self, size: int) -> None:
+        """Tell that all of it is done."""
+        passed = max(0.001, time.monotonic() - self._begun)
+        rate = f"{size / passed / 1e6:.1f} MB/s"
+        self.say(f"ends, {self.total} of {self.total} tables, {size / 1e6:.0f} MB, {rate}, {passed:.0f} s", now=True)
 
     def line(self, size: int) -> str:
         """Return tables, bytes, rate and time left. The time is by the rows' bytes in the dump, without indexes."""

@@ -110,11 +110,13 @@ class _Choice:
                 self.chosen.add(entry.number)
 
     def _left_out(self, tables: set[int]) -> list[dict[str, str]]:
-        kinds = ("FK CONSTRAINT", "TRIGGER", "RULE", *_VIEWS)
+        kinds = ("FK CONSTRAINT", "TRIGGER", "RULE")
+        own = tuple(f"{self.by_number[number].name} " for number in tables)
         return [
             {"object": entry.name, "kind": entry.kind.lower(), "reason": f"needs {self._without(entry)}"}
-            for entry in self.toc.of(*kinds)
+            for entry in self.toc.of(*kinds, *_VIEWS)
             if entry.number not in self.chosen and entry.needs & tables
+            if entry.kind not in kinds or entry.name.startswith(own)
         ]
 
     def _without(self, entry: Entry) -> str:
