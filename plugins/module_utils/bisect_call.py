@@ -98,6 +98,7 @@ class Call:
 
             search = Transactions(params, found, machine, wal, journal, self.deadline, self.tell)
             search.find(backups, not_before, not_after, last_segment(entry, history))
+            machine.stop()
         except RecoveryError as error:
             self._remove(scratch, error)
             raise

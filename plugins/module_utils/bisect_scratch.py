@@ -7,7 +7,9 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 import typing as t
 from pathlib import Path
@@ -29,6 +31,8 @@ from .standby_timelines import lsn_text
 
 _STOP_SECONDS, _ORDERLY_SECONDS = 60.0, 30.0
 _PORT = 5432
+#: bytes of WAL that are replayed again in less time than a checkpoint takes
+_WORTH_KEEPING = 32 << 20
 #: a primary's settings that were raised on the way are known once their record was replayed
 _TRIES = 2
 
@@ -52,6 +56,7 @@ class Machine:
         self.restores = self.steps = 0
         self.restore_seconds, self.step_seconds = list[float](), list[float]()
         self._brought: dict[str, str] = {}
+        self._replayed = 0  # bytes of WAL since where a start would begin
         self._server().prepare()
 
     @property
@@ -85,9 +90,14 @@ class Machine:
         target = {"recovery_target_lsn": lsn_text(lsn), "recovery_target_inclusive": "on"}
         self._recover(target, lsn)
 
-    def stop(self) -> None:
-        """Stop the server."""
-        Postmaster(self.scratch.data).stop(_STOP_SECONDS, _ORDERLY_SECONDS)
+    def stop(self, orderly: bool = False) -> None:
+        """Stop the server; `orderly` keeps what it has replayed, so that the next start need not replay it again."""
+        postmaster = Postmaster(self.scratch.data)
+        pid = postmaster.pid()
+        if pid is not None and not orderly:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+        postmaster.stop(_STOP_SECONDS, _ORDERLY_SECONDS)
 
     def _restore(self, backup: Facts) -> None:
         """Fill the data directory anew; what is as it was in the backup stays."""
@@ -109,7 +119,7 @@ class Machine:
         """Start with a target and wait until it is reached."""
         started = time.monotonic()
         for _try in range(_TRIES):
-            self.stop()
+            self.stop(orderly=self._replayed > _WORTH_KEEPING)
             self.position = None
             server = self._server()
             server.start(self._settings(target), self.bin_directory)
@@ -128,6 +138,7 @@ class Machine:
         self.steps += 1
         # A server that could not yet answer at its target ends recovery there: it is at the moment, and cannot go on.
         self.position = lsn if reached.in_recovery else None
+        self._replayed = lsn - lsn_number(self.cluster.control().redo)
 
     def _settings(self, target: dict[str, str]) -> t.Any:
         free = ScratchRoot(str(self.scratch.path)).free_bytes

@@ -65,6 +65,7 @@ class Transactions:
             self.span = Span(self.span.bad, self.span.bad)
             self._good_to_the_end(bad_backup)
             return
+        self._remember()
         narrow(self.span, self._ask_at, self._chooser, self._may_go_on)
         self._conclude()
 
@@ -139,6 +140,15 @@ class Transactions:
             remedy = "Name an earlier not_before, or leave it out."
             raise Refused(failed("search from", f"not_before {not_before.text}", "that moment is bad already", remedy))
         self.span.good = early
+
+    def _remember(self) -> None:
+        """Begin where a killed call had come to: its steps were other ones, its answers hold."""
+        for index in self.commits.indexes(lsn_number(key) for key in self.journal.answers if "/" in key):
+            if self.span.good < index < self.span.bad:
+                if self._ask_at(index):
+                    self.span.good = index
+                else:
+                    self.span.bad = index
 
     def _good_to_the_end(self, bad_backup: Facts | None) -> None:
         """The last transaction that can be reached is good: nothing to find, or it is behind missing WAL."""
@@ -247,6 +257,6 @@ class Transactions:
         done = f"{self.machine.restores} restores, {self.found.probes_asked} probes"
         if self.span.left > 1:
             left = f"about {self._chooser().seconds(self.span.left):.0f} s left"
-            self.tell(f"candidates {self.span.good + 1}..{self.span.bad} of {len(self.commits)}, {done}, {left}")
+            self.tell(f"candidates {self.span.good + 2}..{self.span.bad + 1} of {len(self.commits)}, {done}, {left}")
         else:
             self.tell(f"looking at backups, {done}")

@@ -8,6 +8,7 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import array
+import bisect
 import datetime as dt
 import re
 import shutil
@@ -28,6 +29,8 @@ from .standby_timelines import Stretch, lsn_text, segment_name, segment_on
 _ERROR_AT = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+):\s*(.*)")
 _CONTINUED = 0x0001  # XLP_FIRST_IS_CONTRECORD
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: kinds of errors of a segment that is there and cannot be unpacked
+_UNREADABLE = ("Damaged", "BackrestFailed")
 #: segments before a backup that are looked through for the transaction before it
 _BACK = 16
 
@@ -57,6 +60,11 @@ class Commits:
     def __getitem__(self, index: int) -> Moment:
         time = _EPOCH + dt.timedelta(microseconds=self._times[index])
         return Moment(self._lsns[index], self._xids[index], time)
+
+    def indexes(self, lsns: t.Iterable[int]) -> list[int]:
+        """Return the places of those positions that are among them, in order."""
+        places = [(bisect.bisect_left(self._lsns, lsn), lsn) for lsn in sorted(lsns)]
+        return [place for place, lsn in places if place < len(self) and self._lsns[place] == lsn]
 
     def append(self, moment: Moment) -> None:
         """Add one behind all others."""
@@ -151,7 +159,7 @@ class ArchivedWal:
         except RecoveryError as error:
             if error.facts.get("pgbackrest_code") == 1:  # its answer for a file that is not there
                 return None
-            if error.facts.get("error_kind") == "Damaged":
+            if error.facts.get("error_kind") in _UNREADABLE:
                 self.end = End(number * self.segment_size, name, str(error))
                 return None
             raise
