@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import hashing, in_process, ledger_append, pgbackrest, services
+from . import hashing, in_process, ledger_append, pgbackrest, recovery, services
 
 BENCHMARKS = {
     "hashing": hashing.run,
     "in_process": in_process.run,
     "ledger_append": ledger_append.run,
     "pgbackrest": pgbackrest.run,
+    "recovery": recovery.run,
     "services": services.run,
 }
 
