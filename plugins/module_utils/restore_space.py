@@ -14,7 +14,7 @@ import typing as t
 from pathlib import Path
 
 from .errors import RecoveryError
-from .sql import Postgres
+from .sql import Postgres, SqlFailed
 
 #: seconds between the first line of postmaster.pid and the start that the server tells
 _SAME_START = 60.0
@@ -50,6 +50,8 @@ def _free(server: Postgres) -> tuple[int | None, str]:
         if abs(float(lines[2]) - started) > _SAME_START:
             return None, f"{directory} here is another server's"
         found = os.statvfs(directory)
+    except SqlFailed:
+        return None, "where the server's data directory is may not be asked: grant pg_read_all_settings"
     except (RecoveryError, OSError, ValueError, IndexError) as error:
         return None, f"the server's data directory cannot be seen: {error}"
     return found.f_bavail * found.f_frsize, ""

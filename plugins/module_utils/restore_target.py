@@ -200,7 +200,9 @@ class Target:
         except SqlFailed as error:
             what = f"database {self.database}"
             if error.sqlstate == "42501":
-                raise Refused(failed("restore into", what, error, "Use a role that may do that.")) from None
+                cause = f"permission denied to run {' '.join(statement.split()[:2])}"
+                remedy = f"Use a role that may do that; {self.options['user']} may not."
+                raise Refused(failed("restore into", what, cause, remedy)) from None
             raise RecoveryError(failed("restore into", what, error)) from None
 
 
