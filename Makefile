@@ -59,7 +59,7 @@ chaos: setup ## Fault schedules in virtual time, defects they must find, a kill 
 	@$(PYTHON_IN) -m tests.chaos.kill --all --during 0.5
 
 chaos-sample: setup ## A short sample of it
-	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py tests/chaos/test_kill.py -m 'not chaos'
+	@$(PYTHON_IN) -m pytest tests/chaos/test_model.py tests/chaos/test_kill.py tests/chaos/test_kill_backups.py -m 'not chaos'
 
 lab-up: setup ## Start the two-region lab
 	@$(PYTHON_IN) -m lab start

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from tests.chaos.kill.run import Kill
-from tests.chaos.kill.trial import Outcome, Trials
+from tests.chaos.kill.trial import Outcome
 
 #: seconds after the beginning of a task at which it is killed, for those that last
 _WITHIN = (0.05, 0.3, 1.0, 2.5)
@@ -18,14 +19,23 @@ _JOURNEY = ("region_failover", "region_failback")
 _LEAST = 30
 
 
-def at(trials: Trials, playbooks: Iterable[str], kill: Kill) -> Iterator[Outcome]:
+class Kills(Protocol):
+    """Tries one place of a playbook; `stay` is for a failover alone."""
+
+    def run(self, name: str, kill: Kill | None, stay: bool = False) -> Outcome:
+        """Kill, run again, judge."""
+
+
+def at(trials: Kills, playbooks: Iterable[str], kill: Kill) -> Iterator[Outcome]:
     """One place."""
     for name in playbooks:
         yield trials.run(name, kill)
 
 
-def everywhere(trials: Trials, playbooks: Iterable[str], after: float, first: int = 1) -> Iterator[Outcome]:
-    """Every task of each playbook from `first` on, until a run is over before it could be killed.
+def everywhere(
+    trials: Kills, playbooks: Iterable[str], after: float, first: int = 1, step: int = 1
+) -> Iterator[Outcome]:
+    """Every `step`th task of each playbook from `first` on, until a run is over before it could be killed.
 
     A failover is followed by the failback from it, so that the one brings about what the other is for.
     """
@@ -40,10 +50,10 @@ def everywhere(trials: Trials, playbooks: Iterable[str], after: float, first: in
                 yield outcome
                 if not outcome.killed and (not outcome.problems or task >= _MOST):
                     left.discard(name)  # one that failed by itself may have had more tasks
-            task += 1
+            task += step
 
 
-def seeded(trials: Trials, playbooks: Iterable[str], count: int, seed: int) -> Iterator[Outcome]:
+def seeded(trials: Kills, playbooks: Iterable[str], count: int, seed: int) -> Iterator[Outcome]:
     """`count` places, drawn by `seed`, one playbook after the other.
 
     Each run after a kill tells how many tasks its playbook has; the first place is drawn from those that all have.

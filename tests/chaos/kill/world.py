@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import subprocess
 import sys
 import time
@@ -43,15 +44,19 @@ class Snapshot:
 class World:
     """A running lab. Raises subprocess.CalledProcessError where one of its commands fails."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **environment: str) -> None:
+        """`environment` is added to that of the lab's commands."""
         self.directory = directory
+        self._environment = {**os.environ, **environment}
         self.scratch = directory.parent
         self.state: dict[str, Any] = {}
 
     def lab(self, *arguments: str) -> str:
         """Run one of the lab's own commands."""
         command = [sys.executable, "-m", "lab", "--directory", str(self.directory), *arguments]
-        return subprocess.run(command, cwd=ROOT, check=True, timeout=1800, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, cwd=ROOT, env=self._environment, check=True, timeout=1800, capture_output=True, text=True
+        ).stdout
 
     def start(self) -> None:
         """Start the lab, afresh."""
