@@ -139,7 +139,7 @@ def _damages() -> dict[str, tuple[str, str, dict[str, Any]]]:
         "a row too many": (ten, "INSERT INTO {t} VALUES (11, -1)", {**count, "expect": "10"}),
         "type changed": (ten, "ALTER TABLE {t} ALTER v TYPE bigint USING v * 2", total),
         "in a subtransaction": (ten, nested, total),
-        "rows swapped": (ten, "UPDATE {t} SET v = 60 - v WHERE id IN (2, 3)", third),
+        "rows swapped": (ten, "UPDATE {t} SET v = 50 - v WHERE id IN (2, 3)", third),
         "function replaced": (one, one.replace("CREATE", "CREATE OR REPLACE").replace("SELECT 1", "SELECT 2"), call),
         "function dropped": (one, "DROP FUNCTION {t}()", call),
         "view replaced": ("CREATE VIEW {t} AS SELECT 1 AS v", "CREATE OR REPLACE VIEW {t} AS SELECT 2 AS v",
