@@ -7,7 +7,7 @@ DRILL ?= region_loss
 CHAOS_SCHEDULES ?= 1000
 UNIT_WORKERS ?= 3
 DRILLS := region_loss partition divergence switchover_and_failback static_stability standby_loss witness_loss \
-    stale_standby no_receipts second_operator backup_proof application_recovery
+    stale_standby no_receipts second_operator backup_proof application_recovery database_corruption
 REGION ?= us-east-1
 PYTHON_IN := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -65,6 +65,7 @@ def describe(lab: Lab) -> dict[str, Any]:
         "models": [store_option(lab, f"models-{one}", one, MODEL_BUCKET, "orchestrator") for one in REGIONS],
         "staging": str(lab.directory / "staging"),
         "scratch": str(lab.data / "scratch"),
+        "recovery": str(lab.data / "recovery"),
     }
 
 

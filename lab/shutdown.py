@@ -66,7 +66,7 @@ def remove_state(directory: Path) -> None:
 
 
 def _remove_servers(directory: Path) -> None:
-    for name in ("bin", "run", "private", "shared", "postgresql", "staging", "scratch", *REGIONS):
+    for name in ("bin", "run", "private", "shared", "postgresql", "staging", "scratch", "recovery", *REGIONS):
         shutil.rmtree(directory / name, ignore_errors=True)
     (directory / "state.json").unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.components import Component
 from lab.errors import LabError
-from lab.faults import aws, clock, disk, network, processes, region, replay, witness
+from lab.faults import aws, clock, data, disk, network, processes, region, replay, witness
 from lab.faults.fault import Fault
 from lab.layout import Lab
 
@@ -15,6 +15,7 @@ FAULTS: dict[str, Fault] = {
     **disk.FAULTS,
     **clock.FAULTS,
     **replay.FAULTS,
+    **data.FAULTS,
     **aws.FAULTS,
     **witness.FAULTS,
 }

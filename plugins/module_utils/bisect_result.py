@@ -15,8 +15,9 @@ from .backrest_info import Facts
 from .execution import Params, Result
 
 FOUND, GOOD, BAD, NARROWED, UNVERIFIED = "found", "good", "bad", "narrowed", "unverified"
-_EVIDENCE = ("outcome", "problems", "last_good", "first_bad", "exact", "repository", "label", "target", "timeline",
-             "candidates", "probes_asked", "restores", "seconds", "gap", "removed")  # fmt: skip
+_OUTCOMES = {FOUND: "passed", GOOD: "passed", BAD: "failed"}
+_EVIDENCE = ("outcome", "answer", "problems", "last_good", "first_bad", "exact", "repository", "label", "target",
+             "timeline", "candidates", "probes_asked", "restores", "seconds", "gap", "removed")  # fmt: skip
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Found:
     """Filled while the search goes on; the same members whatever came of it."""
 
     params: Params
-    outcome: str = UNVERIFIED
+    answer: str = UNVERIFIED
     problems: list[str] = field(default_factory=list)
     last_good: Facts | None = None
     first_bad: Facts | None = None
@@ -61,6 +62,7 @@ class Found:
         """Return JSON-safe members, with `changed`, `diff` and `evidence`."""
         told = {name: value for name, value in vars(self).items() if name not in ("params", "_started")}
         told["seconds"] = self.seconds
+        told["outcome"] = _OUTCOMES.get(self.answer, UNVERIFIED)
         evidence = {
             "probes": [one["name"] for one in self.params["probes"]],
             **{name: told[name] for name in _EVIDENCE},

@@ -83,7 +83,7 @@ class Transactions:
         return bad
 
     def _all_bad(self, oldest: Facts) -> t.NoReturn:
-        self.found.outcome = BAD
+        self.found.answer = BAD
         cause = f"the oldest backup that serves, {oldest['label']} of {oldest['stopped']}, is bad already"
         remedy = (
             "Use an older repository or a logical backup, or correct the probes: on a sound state they have to be good."
@@ -136,7 +136,7 @@ class Transactions:
         if early < 0:
             return
         if not self._ask_at(early):
-            self.found.outcome, self.found.first_bad = BAD, self._moment(early)
+            self.found.answer, self.found.first_bad = BAD, self._moment(early)
             remedy = "Name an earlier not_before, or leave it out."
             raise Refused(failed("search from", f"not_before {not_before.text}", "that moment is bad already", remedy))
         self.span.good = early
@@ -155,9 +155,9 @@ class Transactions:
         self._conclude()
         gap = self.found.gap
         if gap is None:
-            self.found.outcome, self.found.first_bad, self.found.exact = GOOD, None, True
+            self.found.answer, self.found.first_bad, self.found.exact = GOOD, None, True
             return
-        self.found.outcome, self.found.exact = NARROWED, False
+        self.found.answer, self.found.exact = NARROWED, False
         behind = f", backup {bad_backup['label']} of {bad_backup['stopped']} is bad" if bad_backup else ""
         cause = f"WAL segment {gap['segment']} is missing ({gap['cause']}): all is good up to {gap['lsn']}{behind}"
         remedy = "Hand in the segment (pg_backrest, state archived), or recover to last_good and lose what follows."
@@ -167,7 +167,7 @@ class Transactions:
         """No commit lies between the base and the end."""
         self._conclude()
         if bad_backup is None and self.found.gap is None:
-            self.found.outcome, self.found.exact = GOOD, True
+            self.found.answer, self.found.exact = GOOD, True
         elif self.found.gap:
             self._good_to_the_end(bad_backup)
         else:
@@ -183,7 +183,7 @@ class Transactions:
         if span.bad > span.good:
             found.first_bad = self._moment(span.bad)
             found.exact = span.left == 1
-            found.outcome = FOUND if found.exact else NARROWED
+            found.answer = FOUND if found.exact else NARROWED
             if not found.exact:
                 why = "max_probes" if found.probes_asked >= self.params["max_probes"] else "timeout"
                 found.problems = [f"{why} is reached: {span.left} transactions may be the first bad one."]

@@ -256,13 +256,17 @@ class _Service:
         raise Refused(failed(verb, what, f"{holder} holds lease {lease.key}", remedy))
 
     def _need_recovered(self, recovered: Path) -> None:
-        """It is a cluster, out of recovery, stopped in order, of this system, and on this file system."""
+        """It is a cluster, out of recovery, stopped in order, of this system, and on this file system.
+
+        One that was just proven still runs, where nobody reaches it, and is stopped here.
+        """
         cluster = Cluster(recovered, self.params.get("bin_directory"))
         what = f"the recovered cluster {recovered}"
-        if cluster.running:
-            raise Refused(failed("place", what, "its server runs", "Stop it first."))
+        if not self.check_mode:
+            cluster.stop(self.timeout)
         control = cluster.control()
-        if control.state != "shut down" or not cluster.postmaster.is_primary:
+        stopped = control.state == "shut down" or (self.check_mode and cluster.running)
+        if not stopped or not cluster.postmaster.is_primary:
             remedy = "Promote it, then stop it in order."
             raise Refused(failed("place", what, f"it is not a primary that was shut down ({control.state})", remedy))
         if os.stat(recovered).st_dev != os.stat(self.places.data.parent).st_dev:

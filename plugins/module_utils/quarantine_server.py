@@ -10,6 +10,7 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -116,6 +117,8 @@ class PreservedServer(ScratchServer):
         self.cluster.stop(timeout)
         release(self.scratch.data)
         shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others may use it, too
+            self.directory.parent.rmdir()
         return there
 
 

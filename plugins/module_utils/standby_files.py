@@ -91,6 +91,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def make_empty(path: Path, uid: int, gid: int) -> None:
+    """Make a directory for a program to fill that runs as its owner, who may not be allowed to make one there."""
+    path.mkdir(mode=0o700)
+    os.chown(path, uid, gid)
+
+
 def size(path: Path) -> int:
     """Return the bytes of a directory's files; what goes away meanwhile does not count."""
     total = 0

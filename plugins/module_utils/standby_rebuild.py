@@ -92,6 +92,7 @@ class Rebuild:
             files.set_aside(cluster.data, Path(entry.saved))
         entry = self.journal.write(replace(entry, stage=journal.COPYING))
         files.remove(work)
+        files.make_empty(work, cluster.uid, cluster.gid)
         elsewhere = [f"--tablespace-mapping={one}={one}.{work.name}" for one in self.source.tablespaces()]
         arguments = ["-D", str(work), "-d", self.connection, "-X", "stream", "-S", self.slot, "-c", "fast"]
         arguments += ["--no-password", "--progress", "--verbose", *elsewhere]

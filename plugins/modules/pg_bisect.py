@@ -183,13 +183,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
+  description: V(passed) where RV(answer) is V(found) or V(good), V(failed) where it is V(bad), else V(unverified).
+  returned: always
+  type: str
+answer:
   description: >-
-    C(found), C(good) (the newest state is good), C(bad) (the oldest backup is bad already), C(narrowed) (a limit or
-    missing WAL ended the search early), C(unverified) (a probe could not be asked, or check mode).
+    V(found), V(good) (the newest state is good), V(bad) (the oldest backup is bad already), V(narrowed) (a limit or
+    missing WAL ended the search early), V(unverified) (a probe could not be asked, or check mode).
   returned: always
   type: str
 problems:
-  description: Reasons where it is not C(found) or C(good).
+  description: Reasons where RV(answer) is not V(found) or V(good).
   returned: always
   type: list
   elements: str

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 ALWAYS = {"name": "always", "query": "SELECT 1", "expect": "1"}
 NEVER = {"name": "never", "query": "SELECT 1", "expect": "2"}
 #: what every result has
-KEYS = {"outcome", "problems", "last_good", "first_bad", "exact", "repository", "label", "target", "timeline",
+KEYS = {"outcome", "answer", "problems", "last_good", "first_bad", "exact", "repository", "label", "target", "timeline",
         "seconds", "candidates", "bases", "history", "needed_bytes", "probes_asked", "restores", "steps", "segments",
         "gap", "removed", "error_kind", "evidence", "diff", "changed"}  # fmt: skip
 
@@ -63,7 +63,7 @@ def refusal(keeper: Keeper, *probes: dict[str, Any], **options: Any) -> Recovery
 def test_the_last_transaction_before_the_damage_is_found(story: Story, number: int) -> None:
     case = story.cases[number]
     found = story.keeper.find(case.probe)
-    assert (found["outcome"], found["exact"], found["problems"]) == ("found", True, [])
+    assert (found["answer"], found["exact"], found["problems"]) == ("found", True, [])
     assert (found["last_good"]["xid"], found["first_bad"]["xid"]) == (case.last_good, case.first_bad), case.name
     assert set(found) == KEYS and json.loads(json.dumps(found)) == found
     assert story.keeper.leftovers() == []
@@ -89,12 +89,12 @@ def test_its_target_restores_to_just_before(story: Story, keeper: Keeper, both: 
 class TestNothingToFind:
     def test_good_everywhere(self, keeper: Keeper) -> None:
         found = keeper.find(ALWAYS)
-        assert (found["outcome"], found["exact"], found["first_bad"]) == ("good", True, None)
+        assert (found["answer"], found["exact"], found["first_bad"]) == ("good", True, None)
         assert found["restores"] == 1
 
     def test_bad_everywhere(self, keeper: Keeper) -> None:
         error = refusal(keeper, NEVER)
-        assert error.facts["outcome"] == "bad" and "the oldest backup" in str(error)
+        assert error.facts["answer"] == "bad" and "the oldest backup" in str(error)
         assert len(error.facts["history"]) <= 4
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestNothingToFind:
 
     def test_a_probe_that_cannot_be_asked_ends_the_search(self, keeper: Keeper) -> None:
         error = refusal(keeper, {"name": "x", "query": "SELECT 1 / 0", "expect": "1"})
-        assert error.facts["outcome"] == "unverified" and "division by zero" in str(error)
+        assert error.facts["answer"] == "unverified" and "division by zero" in str(error)
 
     def test_a_full_disk_is_told_before_it_begins(self, keeper: Keeper, tmp_path: Path) -> None:
         with small_disk(tmp_path / "small", 30000) as disk, pytest.raises(RecoveryError, match="are needed") as raised:
@@ -135,7 +135,7 @@ class TestNothingToFind:
 
     def test_check_mode_restores_nothing(self, keeper: Keeper, both: BothWays) -> None:
         found = both("pg_bisect", keeper.options(ALWAYS), check=True)
-        assert (found["outcome"], found["restores"], found["changed"]) == ("unverified", 0, False)
+        assert (found["answer"], found["restores"], found["changed"]) == ("unverified", 0, False)
         assert set(found) >= KEYS and len(found["bases"]) == 5 and found["needed_bytes"] > found["bases"][0]["bytes"]
         assert keeper.leftovers() == []
 
@@ -148,24 +148,24 @@ class TestBounds:
         found = keeper.find(case.probe, **bounds)
         assert (found["last_good"], found["first_bad"]) == (whole["last_good"], whole["first_bad"])
         assert found["probes_asked"] <= 3
-        assert keeper.find(case.probe, not_after=whole["last_good"]["lsn"])["outcome"] == "good"
+        assert keeper.find(case.probe, not_after=whole["last_good"]["lsn"])["answer"] == "good"
 
     def test_a_lower_bound_that_is_bad_is_told(self, story: Story, keeper: Keeper) -> None:
         case = story.cases[0]
         late = keeper.find(case.probe)["first_bad"]["lsn"]
-        assert refusal(keeper, case.probe, not_before=late).facts["outcome"] == "bad"
+        assert refusal(keeper, case.probe, not_before=late).facts["answer"] == "bad"
 
     def test_what_a_limit_leaves_is_said(self, story: Story, keeper: Keeper) -> None:
         found = keeper.find(story.cases[1].probe, max_probes=5)
-        assert (found["outcome"], found["exact"], found["probes_asked"]) == ("narrowed", False, 5)
+        assert (found["answer"], found["exact"], found["probes_asked"]) == ("narrowed", False, 5)
         assert "max_probes is reached" in found["problems"][0]
         assert found["last_good"]["xid"] <= story.cases[1].last_good < found["first_bad"]["xid"]
 
     def test_what_is_missing_may_be_good(self, story: Story, keeper: Keeper) -> None:
         case = next(one for one in story.cases if one.name == "table dropped")
-        assert keeper.find({**case.probe, "missing": "good"})["outcome"] == "good"
+        assert keeper.find({**case.probe, "missing": "good"})["answer"] == "good"
         gone = {"name": "x", "database": "none", "query": "SELECT 1", "expect": "1"}
-        assert keeper.find(gone, missing="good")["outcome"] == "good"
+        assert keeper.find(gone, missing="good")["answer"] == "good"
         assert "no such database" in str(refusal(keeper, gone))
 
 
@@ -239,13 +239,13 @@ class TestMissingWal:
         whole = keeper.find(self.probe(0))
         with missing(keeper, segments[1]):
             found = keeper.find(self.probe(0))
-        assert (found["outcome"], found["exact"], found["first_bad"]) == ("found", True, whole["first_bad"])
+        assert (found["answer"], found["exact"], found["first_bad"]) == ("found", True, whole["first_bad"])
         assert found["gap"]["segment"] == segments[1] and whole["gap"] is None
 
     def test_damage_behind_the_gap_is_told(self, keeper: Keeper, segments: list[str]) -> None:
         with missing(keeper, segments[1]):
             error = refusal(keeper, self.probe(2))
-        assert (error.facts["error_kind"], error.facts["outcome"]) == ("WalGap", "narrowed")
+        assert (error.facts["error_kind"], error.facts["answer"]) == ("WalGap", "narrowed")
         assert segments[1] in str(error) and error.facts["last_good"]["lsn"] < error.facts["gap"]["lsn"]
 
     def test_a_segment_that_is_damaged_is_a_gap(self, keeper: Keeper, segments: list[str]) -> None:
@@ -274,6 +274,6 @@ class TestMissingWal:
         found = keeper.find(probe)
         assert (found["last_good"]["xid"], found["first_bad"]["xid"]) == (good, bad)
         assert (found["timeline"], found["first_bad"]["timeline"], found["target"]["timeline"]) == (2, 2, "2")
-        assert keeper.find(probe, timeline="1")["outcome"] == "good"
+        assert keeper.find(probe, timeline="1")["answer"] == "good"
         case = story.cases[3]
         assert keeper.find(case.probe)["last_good"]["xid"] == case.last_good
