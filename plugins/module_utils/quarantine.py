@@ -237,7 +237,9 @@ class _Service:
             raise Refused(failed(verb, str(self.places.data), cause, remedy))
 
     def _need_stopped(self, data: Path) -> None:
-        """Fenced means stopped; a server that runs may be taking writes."""
+        """Fenced means stopped; a server that runs may be taking writes. In a plan the fence is still to come."""
+        if self.check_mode:
+            return
         if (data / "PG_VERSION").exists() and Cluster(data, self.params.get("bin_directory")).running:
             remedy = "Fence the region first; the server of a set-aside cluster is ended by state closed."
             raise Refused(failed("move", str(data), "its server runs", remedy))

@@ -35,6 +35,8 @@ class Snapshot:
 
     active: str
     epoch: int
+    #: of the claim that the present one followed; None over no lease
+    follows: int | None
     timeline: int
     dns_changes: frozenset[str]
     generations: dict[str, dict[str, int]]
@@ -102,6 +104,7 @@ class World:
         return Snapshot(
             active=lease["holder"],
             epoch=lease["epoch"],
+            follows=(lease["previous"] or {}).get("epoch"),
             timeline=timeline,
             dns_changes=frozenset(self._dns_changes()),
             generations={one: {name: found[0] for name, found in all_.items()} for one, all_ in deployments.items()},

@@ -87,12 +87,12 @@ class TestFreeze:
     def test_a_frozen_process_does_nothing_and_goes_on_when_healed(self, lab: Lab) -> None:
         process = start(lab, RESOLVER)
         frozen = broken(lab, "freeze", "resolver")
-        assert states(process) == "T"
+        eventually(lambda: states(process) == "T", "the stop, which the kernel brings about in its own time")
         assert process.alive and hit(frozen, RESOLVER)
         row = next(one for one in describe(frozen)["components"] if one["component"] == "resolver")
         assert (row["state"], row["pid"]) == ("frozen", process.pid)
         assert "1 processes go on" in heal_lab(frozen, "freeze", "resolver")
-        assert states(process) != "T"
+        eventually(lambda: states(process) != "T", "that it goes on")
         assert again(lab).faults == {}
 
     def test_one_that_is_killed_meanwhile_can_be_healed(self, lab: Lab) -> None:
@@ -109,6 +109,7 @@ class TestFreeze:
         kill_at_once([process])
         fresh = start(lab, RESOLVER)
         fresh.send(signal.SIGSTOP)
+        eventually(lambda: states(fresh) == "T", "the stop")
         heal_lab(frozen, "freeze", "resolver")
         assert states(fresh) == "T"
 
